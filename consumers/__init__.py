@@ -1,0 +1,1 @@
+"""Out of the log: the reader core and every way of delivery on top of it."""

@@ -1,0 +1,1 @@
+"""The HTTP stack that all services share: routes put together, errors as problem details, a process's life."""

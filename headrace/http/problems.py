@@ -1,0 +1,87 @@
+"""Errors as RFC 9457 problem details, made in this one place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from aiohttp import web
+
+from headrace import metrics
+from headrace.kafka.bridge import QueueFull
+from headrace.kafka.offsets import KafkaUnavailable
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Problem(Exception):
+    """An answer that tells what went wrong and what to do. `extensions` become further members of the body."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **extensions: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers or {}
+        self.extensions = extensions
+
+    def body(self) -> dict[str, Any]:
+        """The problem's members; `type` is about:blank, so `title` is the status's own phrase."""
+        return {"title": self.status.phrase, "status": int(self.status), "detail": self.detail, **self.extensions}
+
+    def response(self) -> web.Response:
+        """The answer."""
+        return web.Response(
+            status=self.status,
+            body=orjson.dumps(self.body()),
+            content_type="application/problem+json",
+            headers={"Cache-Control": "no-store", **self.headers},
+        )
+
+
+def unavailable(detail: str, retry_after_s: int = 1) -> Problem:
+    """503: nothing is wrong with the request; ask again."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(retry_after_s)})
+
+
+@web.middleware
+async def problem_details(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error into problem details, and count every answer."""
+    try:
+        response = await handler(request)
+    except Problem as problem:
+        response = problem.response()
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        headers = {k: v for k, v in error.headers.items() if k in ("Allow", "Location")}
+        response = Problem(HTTPStatus(error.status), error.text or error.reason, headers=headers).response()
+    except QueueFull as error:
+        response = unavailable(f"Too much is waiting for Kafka: {error}. Nothing was written.").response()
+    except KafkaUnavailable as error:
+        response = unavailable(f"Kafka does not answer: {error}", retry_after_s=2).response()
+    except ConnectionError:
+        raise
+    except Exception:
+        log.exception("request_failed", route=route_of(request), method=request.method)
+        metrics.errors.labels("http").inc()
+        response = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "An error of ours; it is in the log.").response()
+    metrics.http_requests.labels(route_of(request), request.method, str(response.status)).inc()
+    return response
+
+
+def route_of(request: web.Request) -> str:
+    """The route's pattern: a label that does not grow with the names in URLs."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unmatched"

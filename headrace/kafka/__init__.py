@@ -1,0 +1,1 @@
+"""Kafka clients that all parts share: configuration, producing, following, topics and offsets."""

@@ -1,0 +1,107 @@
+"""A compacted topic as a mapping in memory: loaded to its end, then followed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+import structlog
+from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from headrace import metrics
+from headrace.kafka.follower import Follower
+from headrace.kafka.offsets import Offsets
+
+log = structlog.get_logger(__name__)
+
+V = TypeVar("V")
+
+
+class Table(Mapping[str, V], Generic[V]):
+    """The latest value of every key of a topic; a tombstone removes its key.
+
+    Read it from the event loop only: that is where it changes. `decode` makes a value from a record's value and may
+    raise ValueError: such a record is logged with its offset, counted, and leaves its key as it was.
+    """
+
+    def __init__(
+        self,
+        kafka: Mapping[str, Any],
+        admin: AdminClient,
+        topic: str,
+        decode: Callable[[bytes], V],
+        on_change: Callable[[str, V | None], None] | None = None,
+    ) -> None:
+        self.topic = topic
+        self._offsets = Offsets(admin)
+        self._decode = decode
+        self._on_change = on_change
+        self._entries: dict[str, V] = {}
+        self._positions: list[int] = []
+        self._moved = asyncio.Event()
+        self._follower = Follower(kafka, name=f"table-{topic}", on_batch=self._take)
+
+    async def load(self) -> None:
+        """Read the topic to its end; raises `UnknownTopic` or `KafkaUnavailable`."""
+        identity = await self._offsets.identity(self.topic)
+        self._positions = [0] * identity.partitions
+        beginnings = await self._offsets.beginnings(self.topic, identity.partitions)
+        await self._follower.follow(TopicPartition(self.topic, p, at) for p, at in enumerate(beginnings))
+        await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Wait until all that was committed to the topic before this call is in the mapping."""
+        ends = await self._offsets.ends(self.topic, len(self._positions))
+        while any(at < end for at, end in zip(self._positions, ends, strict=True)):
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _take(self, batch: list[Message]) -> None:
+        for message in batch:
+            partition, offset = message.partition() or 0, message.offset() or 0
+            if (error := message.error()) is None:
+                self._apply(message)
+                offset += 1
+            elif error.code() != KafkaError._PARTITION_EOF:
+                log.error("table_read_failed", topic=self.topic, partition=partition, reason=error.str())
+                metrics.errors.labels("table").inc()
+                continue
+            self._positions[partition] = max(self._positions[partition], offset)
+        self._moved.set()
+
+    def _apply(self, message: Message) -> None:
+        key = (message.key() or b"").decode("utf-8", "replace")
+        body = message.value()
+        if body is None:
+            value = None
+            self._entries.pop(key, None)
+        else:
+            try:
+                value = self._entries[key] = self._decode(body)
+            except ValueError as error:
+                log.error(
+                    "table_record_skipped",
+                    topic=self.topic,
+                    partition=message.partition(),
+                    offset=message.offset(),
+                    reason=str(error),
+                )
+                metrics.errors.labels("table").inc()
+                return
+        if self._on_change is not None:
+            self._on_change(key, value)
+
+    def __getitem__(self, key: str) -> V:
+        return self._entries[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def close(self) -> None:
+        """Stop following."""
+        await self._follower.close()

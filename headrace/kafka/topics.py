@@ -1,0 +1,63 @@
+"""Making topics: once, idempotently, and visible before anybody uses them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from headrace.kafka.offsets import Offsets, UnknownTopic
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic to make if it is not there. An existing one is left as it is."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+async def ensure_topics(
+    admin: AdminClient, specs: Iterable[TopicSpec], *, replication_factor: int = -1, timeout_s: float = 30.0
+) -> None:
+    """Make the missing topics and wait until the brokers know them.
+
+    Several processes may do this at once. Raises `KafkaException` where the cluster refuses, `TimeoutError` after
+    `timeout_s`.
+    """
+    wanted = list(specs)
+    async with asyncio.timeout(timeout_s):
+        known = await asyncio.to_thread(lambda: admin.list_topics(timeout=timeout_s).topics)
+        missing = [spec for spec in wanted if spec.name not in known]
+        if not missing:
+            return
+        futures = admin.create_topics(
+            [NewTopic(s.name, s.partitions, replication_factor, config=dict(s.config)) for s in missing]
+        )
+        for name, future in futures.items():
+            try:
+                await asyncio.wrap_future(future)
+                log.info("topic_created", topic=name)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+        offsets = Offsets(admin)
+        for spec in missing:
+            await _visible(offsets, spec.name)
+
+
+async def _visible(offsets: Offsets, topic: str) -> None:
+    while True:
+        try:
+            await offsets.identity(topic)
+        except UnknownTopic:
+            await asyncio.sleep(0.05)
+        else:
+            return

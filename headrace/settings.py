@@ -1,0 +1,141 @@
+"""Every setting of every service, read from `HEADRACE_*` environment variables: one class per service."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+KAFKA_PREFIX = "HEADRACE_KAFKA_"
+
+
+class Settings(BaseSettings):
+    """What all services share."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore")
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's address list, `host:port,...`.")
+    feeds: Path | None = Field(
+        None, description="A directory of your own feed definitions and schemas, beside the built-in ones."
+    )
+    schema_registry_url: str | None = Field(
+        None,
+        description="A Confluent-compatible registry. Without it, ids come from the ids file of the feeds.",
+    )
+    replication_factor: int = Field(-1, description="Of topics that Headrace creates; -1 takes the broker's default.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_format: str = Field("auto", description="json, console, or auto: console on a terminal, else json.")
+    host: str = Field("127.0.0.1", description="The address that a service listens on.")
+    drain_s: float = Field(10.0, description="How long a service may take to finish its work after SIGTERM.")
+
+    def kafka(self) -> dict[str, str | int | float | bool]:
+        """librdkafka's configuration: the address, and every `HEADRACE_KAFKA_*` variable as a property.
+
+        `HEADRACE_KAFKA_SECURITY_PROTOCOL=SASL_SSL` becomes `security.protocol=SASL_SSL`.
+        """
+        return {"bootstrap.servers": self.bootstrap_servers, **kafka_properties(os.environ)}
+
+
+def kafka_properties(environ: Mapping[str, str]) -> dict[str, str | int | float | bool]:
+    """librdkafka properties named by environment variables that begin with `HEADRACE_KAFKA_`."""
+    return {
+        name.removeprefix(KAFKA_PREFIX).lower().replace("_", "."): value
+        for name, value in environ.items()
+        if name.startswith(KAFKA_PREFIX)
+    }
+
+
+class IngestSettings(Settings):
+    """The writing API."""
+
+    port: int = Field(8081, description="Port of `headrace ingest`.", alias="HEADRACE_INGEST_PORT")
+    max_body_bytes: int = Field(16 * 2**20, description="Largest request body, after decompression.")
+    max_event_bytes: int = Field(
+        900_000, description="Largest encoded event; keep it below the brokers' message.max.bytes."
+    )
+    queue_bytes: int = Field(
+        64 * 2**20, description="Bytes that may wait for Kafka's acknowledgement; beyond them: 503."
+    )
+    delivery_timeout_s: float = Field(
+        10.0,
+        description="How long an event may wait for its acknowledgement; keep it below your clients' patience.",
+    )
+
+
+class ServeSettings(Settings):
+    """The reading and admin API."""
+
+    port: int = Field(8080, description="Port of `headrace serve`.", alias="HEADRACE_SERVE_PORT")
+    ring_bytes: int = Field(16 * 2**20, description="Newest events kept in memory, per partition.")
+    ring_age_s: float = Field(300.0, description="How long the newest events are kept in memory.")
+    history_consumers: int = Field(4, description="Kafka consumers that read what is older than the memory.")
+    page_events: int = Field(1000, description="Most events in one answer unless `limit` asks for another number.")
+    max_page_events: int = Field(10_000, description="Highest `limit`.")
+    long_poll_s: float = Field(25.0, description="How long a long poll waits for an event.")
+    live_s: float = Field(
+        300.0,
+        description="After about this long (±20 %) an SSE connection is closed, for its client to resume.",
+    )
+    flush_s: float = Field(
+        0.01, description="New events are collected for this long before they are written to followers."
+    )
+    heartbeat_s: float = Field(20.0, description="A quiet SSE connection gets a comment this often.")
+
+
+class GatewaySettings(IngestSettings, ServeSettings):
+    """Both APIs on one port."""
+
+    port: int = Field(8080, description="Port of `headrace gateway`.", alias="HEADRACE_GATEWAY_PORT")
+
+
+class WorkerSettings(Settings):
+    """The Faust worker."""
+
+    port: int = Field(8082, description="Port of the worker's metrics.", alias="HEADRACE_WORKER_PORT")
+    app: str = Field("headrace.streams.flights:app", description="The Faust module to run, `module:attribute`.")
+    dedup_events: int = Field(
+        100_000, description="Per partition, how many of the latest event ids are remembered to drop repeats."
+    )
+    commit_interval_s: float = Field(1.0, description="How often the worker commits its position.")
+    stalled_s: float = Field(60.0, description="The worker exits when the log grows and it stands still this long.")
+
+
+class RelaySettings(Settings):
+    """The owner of subscriptions."""
+
+    port: int = Field(8083, description="Port of `headrace relay`.", alias="HEADRACE_RELAY_PORT")
+    advertise: str = Field(
+        "", description="`host:port` at which gateways reach this relay; by default its host name and port."
+    )
+    ring_bytes: int = Field(16 * 2**20, description="Newest events kept in memory, per partition.")
+    ring_age_s: float = Field(300.0, description="How long the newest events are kept in memory.")
+    history_consumers: int = Field(4, description="Kafka consumers that read what is older than the memory.")
+    max_in_flight: int = Field(64, description="Requests that may be under way to one endpoint.")
+    total_in_flight: int = Field(2000, description="Requests that may be under way in all.")
+    max_parked: int = Field(10_000, description="Failed events of one subscription that wait for their retry.")
+    attempt_timeout_s: float = Field(
+        15.0, description="One deadline for a whole attempt: DNS to the answer's last byte."
+    )
+    retry_first_s: float = Field(5.0, description="Wait before the first retry; it doubles with every further one.")
+    retry_max_s: float = Field(3600.0, description="Longest wait between two retries.")
+    write_interval_s: float = Field(0.1, description="How often a moving position is written, at most.")
+    mirror_interval_s: float = Field(3.0, description="How often positions are shown to Kafka's own tools.")
+
+    def advertised(self) -> str:
+        """`host:port` at which other processes reach this one."""
+        if self.advertise:
+            return self.advertise
+        host = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+        return f"{host}:{self.port}"
+
+
+class ClientSettings(BaseSettings):
+    """The command line's reading and admin commands."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore")
+
+    url: str = Field("http://127.0.0.1:8080", description="The gateway that the commands talk to.")

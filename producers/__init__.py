@@ -1,0 +1,1 @@
+"""Into the log: HTTP ingest and replay of files."""

@@ -1,0 +1,1 @@
+"""What events are: feeds, Avro schemas, the wire format and CloudEvents."""

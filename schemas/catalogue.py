@@ -1,0 +1,84 @@
+"""All feeds that a process knows: the built-in ones and the user's, with their codecs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from headrace.schemas.codec import Codec, codec_of
+from headrace.schemas.feed import Feed, FeedError, load_feed
+from headrace.schemas.ids import FileIds, Ids, read_current
+from headrace.settings import Settings
+
+BUILT_IN = Path(__file__).resolve().parent
+DEAD_LETTER_HOURS = 30 * 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A feed with the codec of its values."""
+
+    feed: Feed
+    codec: Codec
+
+
+class Catalogue(Mapping[str, Entry]):
+    """Feeds by name. Every feed has its dead letters beside it, a feed too: `<feed>.dead`."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self._entries = dict(entries)
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def directories(settings: Settings) -> list[Path]:
+    """Where feeds and schemas are looked for."""
+    return [BUILT_IN, *([settings.feeds.resolve()] if settings.feeds else [])]
+
+
+def load_catalogue(settings: Settings) -> Catalogue:
+    """Read all definitions; raises `FeedError` or `SchemaError` with the file and what to change."""
+    found = directories(settings)
+    ids = _ids(settings, found)
+    entries: dict[str, Entry] = {}
+    for directory in found:
+        for path in sorted((directory / "feeds").glob("*.toml")):
+            feed = load_feed(path)
+            if feed.name in entries:
+                raise FeedError(f"{path}: a feed of this name exists already; rename the file")
+            schema = read_current(feed.schema, directory) if feed.schema else None
+            entry = Entry(feed, codec_of(feed, schema, ids))
+            entries[feed.name] = entry
+            entries[f"{feed.name}.dead"] = _dead_letters(entry)
+    return Catalogue(entries)
+
+
+def _ids(settings: Settings, found: list[Path]) -> Ids:
+    if settings.schema_registry_url is None:
+        return FileIds(found)
+    from headrace.schemas.registry import RegistryIds
+
+    return RegistryIds(settings.schema_registry_url)
+
+
+def _dead_letters(entry: Entry) -> Entry:
+    feed = entry.feed
+    dead = replace(
+        feed,
+        name=f"{feed.name}.dead",
+        topic=feed.dead_letter_topic,
+        description=f"Events of {feed.name} that could not be processed or delivered, with the reason.",
+        partitions=1,
+        retention_hours=DEAD_LETTER_HOURS,
+        compacted=False,
+    )
+    # The original bytes, read with the original's codec: what is decodable shows its fields.
+    return Entry(dead, entry.codec)

@@ -1,0 +1,127 @@
+"""CloudEvents 1.0 in Kafka's binary mode, and as structured JSON.
+
+In Kafka an event's attributes are headers `ce_<name>` and its data is the record's value. As JSON it also says where
+it lies in the log: `partition`, and `sequence`, the offset as text that sorts (the CloudEvents extension of that name).
+Records that others wrote without these headers are events too: their id is `topic:partition:offset`.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from headrace.schemas.avro_json import to_json
+from headrace.schemas.codec import Codec, Undecodable
+
+PREFIX = "ce_"
+SPEC_VERSION = "1.0"
+SEQUENCE_DIGITS = 19
+
+KafkaHeaders = Sequence[tuple[str, str | bytes | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a producer says of an event besides its data. `extensions` are further CloudEvents attributes."""
+
+    id: str
+    type: str
+    source: str
+    time: str
+    subject: str | None = None
+    extensions: Mapping[str, str] | None = None
+
+
+def new_id() -> str:
+    """A UUID of version 7 (RFC 9562): unique, and in order of time."""
+    random = uuid.uuid4().int & (2**76 - 1)
+    value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | (random >> 64) << 64 | 0b10 << 62 | random & (2**62 - 1)
+    return str(uuid.UUID(int=value))
+
+
+def now() -> str:
+    """The present as RFC 3339 text in UTC."""
+    return rfc3339(time.time_ns() // 1_000_000)
+
+
+def rfc3339(timestamp_ms: int) -> str:
+    """Milliseconds since 1970 as RFC 3339 text in UTC."""
+    return datetime.fromtimestamp(timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_headers(event: Event, content_type: str) -> list[tuple[str, str | bytes | None]]:
+    """The Kafka headers of an event whose value has `content_type`."""
+    headers: list[tuple[str, str | bytes | None]] = [
+        ("ce_specversion", SPEC_VERSION),
+        ("ce_id", event.id),
+        ("ce_type", event.type),
+        ("ce_source", event.source),
+        ("ce_time", event.time),
+        ("content-type", content_type),
+    ]
+    if event.subject is not None:
+        headers.append(("ce_subject", event.subject))
+    if event.extensions:
+        headers.extend((PREFIX + name, value) for name, value in event.extensions.items())
+    return headers
+
+
+def event_id(headers: KafkaHeaders | None, topic: str, partition: int, offset: int) -> str:
+    """The id of a record's event."""
+    for name, value in headers or ():
+        if name == "ce_id" and value is not None:
+            return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    return f"{topic}:{partition}:{offset}"
+
+
+def to_structured_json(
+    codec: Codec,
+    defaults: Mapping[str, str],
+    *,
+    topic: str,
+    partition: int,
+    offset: int,
+    timestamp_ms: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: KafkaHeaders | None,
+) -> bytes:
+    """A record as a CloudEvent in structured JSON.
+
+    `defaults` are the feed's `type` and `source` for records without attributes. A value that cannot be decoded is
+    not hidden: it is given as `data_base64` with the reason in `dataerror`.
+    """
+    event: dict[str, Any] = {"specversion": SPEC_VERSION, "id": "", **defaults}
+    for name, text in headers or ():
+        if name.startswith(PREFIX) and text is not None:
+            event[name[3:]] = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    if not event["id"]:
+        event["id"] = f"{topic}:{partition}:{offset}"
+    if "time" not in event:
+        event["time"] = rfc3339(timestamp_ms)
+    if key is not None:
+        event["partitionkey"] = key.decode("utf-8", "replace")
+    event["partition"] = partition
+    event["sequence"] = f"{offset:019d}"
+    if value is None:
+        event["data"] = None
+        return to_json(event)
+    try:
+        data = codec.decode(value)
+        if isinstance(data, bytes):
+            event["datacontenttype"] = codec.content_type
+            event["data_base64"] = data
+        else:
+            event["datacontenttype"] = "application/json"
+            event["data"] = data
+        return to_json(event)
+    except (Undecodable, TypeError) as error:
+        event.pop("data", None)
+        event["datacontenttype"] = codec.content_type
+        event["data_base64"] = value
+        event["dataerror"] = str(error)
+        return to_json(event)

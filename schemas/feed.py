@@ -1,0 +1,111 @@
+"""A feed: a named stream of events, defined by one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from headrace.kafka.topics import TopicSpec
+
+Format = Literal["avro", "json", "bytes"]
+Compatibility = Literal[
+    "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE", "NONE"
+]
+
+HOUR_MS = 3_600_000
+
+
+class FeedError(Exception):
+    """A feed definition cannot be used; the message names the file and what to change."""
+
+
+class _Definition(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    description: str
+    topic: str | None = None
+    schema_name: str | None = Field(None, alias="schema")
+    format: Format | None = None
+    media_type: str | None = None
+    key: str | None = None
+    event_type: str | None = None
+    partitions: int = Field(1, ge=1)
+    retention_hours: float | None = Field(None, gt=0)
+    compacted: bool = False
+    compatibility: Compatibility = "FULL_TRANSITIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What is known of a feed without asking Kafka.
+
+    `schema` is the full name of an Avro type; without it the values are JSON or raw bytes of `media_type`. `key` is
+    the field of the data that becomes the record's key. `retention_hours` None keeps events for ever, or, where
+    `compacted`, the last event of every key.
+    """
+
+    name: str
+    description: str
+    topic: str
+    format: Format
+    media_type: str
+    event_type: str
+    schema: str | None = None
+    key: str | None = None
+    partitions: int = 1
+    retention_hours: float | None = None
+    compacted: bool = False
+    compatibility: Compatibility = "FULL_TRANSITIVE"
+
+    @property
+    def subject(self) -> str:
+        """The registry's name for the schema of the feed's values (strategy TOPIC)."""
+        return f"{self.topic}-value"
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Where events go that could not be processed or delivered."""
+        return f"{self.topic}.dead"
+
+    def topic_spec(self) -> TopicSpec:
+        """The topic as it is made where it does not exist."""
+        retention_ms = -1 if self.retention_hours is None else int(self.retention_hours * HOUR_MS)
+        config = {"cleanup.policy": "compact"} if self.compacted else {"retention.ms": str(retention_ms)}
+        return TopicSpec(self.topic, self.partitions, config)
+
+
+def load_feed(path: Path) -> Feed:
+    """The feed defined by `<name>.toml`; raises `FeedError`."""
+    name = path.name.removesuffix(".toml")
+    try:
+        definition = _Definition.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise FeedError(f"{path}: not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise FeedError(f"{path}: {field}: {first['msg']}") from error
+    form: Format = definition.format or ("avro" if definition.schema_name else "json")
+    if (form == "avro") != (definition.schema_name is not None):
+        raise FeedError(f"{path}: schema: an Avro feed needs one, and no other feed may have one")
+    if definition.key and form == "bytes":
+        raise FeedError(f"{path}: key: raw bytes have no fields; leave the key out")
+    media_types = {"avro": "application/json", "json": "application/json", "bytes": "application/octet-stream"}
+    return Feed(
+        name=name,
+        description=definition.description,
+        topic=definition.topic or name,
+        format=form,
+        media_type=definition.media_type or media_types[form],
+        event_type=definition.event_type or definition.schema_name or name,
+        schema=definition.schema_name,
+        key=definition.key,
+        partitions=definition.partitions,
+        retention_hours=definition.retention_hours,
+        compacted=definition.compacted,
+        compatibility=definition.compatibility,
+    )

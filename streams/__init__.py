@@ -1,0 +1,1 @@
+"""Log to log: the Faust app and its transforms."""
