@@ -87,6 +87,14 @@ subscription_lag = Gauge("headrace_relay_lag_events", "Events not yet delivered.
 subscription_parked = Gauge(
     "headrace_relay_parked_events", "Failed events that wait for their retry.", ["subscription", "feed"]
 )
+
+
+def forget_subscription(subscription: str, feed: str) -> None:
+    """Remove the series of a subscription that is no more."""
+    for gauge in (subscription_lag, subscription_parked):
+        gauge.remove(subscription, feed)
+
+
 in_flight = Gauge("headrace_relay_requests_in_flight", "Webhook requests under way.")
 owned = Gauge("headrace_relay_owned_subscriptions", "Subscriptions that this relay owns.")
 

@@ -19,6 +19,7 @@ from headrace.schemas.ids import Ids, Schema
 
 MAGIC = b"\x00"
 PREFIX_BYTES = 5
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
 class InvalidData(ValueError):
@@ -121,7 +122,8 @@ class JsonCodec:
             orjson.loads(value)
         except orjson.JSONDecodeError as error:
             raise Undecodable(f"not JSON: {error}") from error
-        return orjson.Fragment(value)
+        # A line break in valid JSON is mere white space; without it an event is one line in every frame.
+        return orjson.Fragment(value.translate(_ONE_LINE))
 
 
 class BytesCodec:

@@ -1,0 +1,263 @@
+"""One feed as its readers see it: rings for the newest events, history below them, stitched without a seam."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from headrace import metrics
+from headrace.consumers.core.history import History, OffsetGone
+from headrace.consumers.core.position import (
+    MalformedPosition,
+    Position,
+    PositionGone,
+    widen,
+)
+from headrace.consumers.core.record import Record
+from headrace.consumers.core.ring import Ring
+from headrace.consumers.core.token import decode_token, encode_token, identity_of
+from headrace.kafka.offsets import KafkaUnavailable, Offsets, TopicIdentity
+from headrace.schemas.catalogue import Entry
+
+BEGINNING = "-1"
+TAIL = "now"
+REFRESH_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records in order within each partition, and the position after them."""
+
+    records: list[Record]
+    position: Position
+
+
+class FeedLog:
+    """Reads one feed.
+
+    Invariant: the rings hold every committed record from their start to their end, and `history` reads any range below
+    their start. So a position is served from the rings when no partition of it is below its ring's start, else
+    history serves those partitions that are, up to the ring.
+    """
+
+    def __init__(
+        self, entry: Entry, topic: TopicIdentity, ends: list[int], history: History, offsets: Offsets, ring_bytes: int
+    ) -> None:
+        self.entry = entry
+        self.topic = topic
+        self.rings = [Ring(end, ring_bytes) for end in ends]
+        self.gone = False
+        self._identity = identity_of(topic.topic_id)
+        self._history = history
+        self._offsets = offsets
+        self._listeners: set[Callable[[], None]] = set()
+        self._refreshing: asyncio.Task[None] | None = None
+        self._refreshes = 0
+        self._defaults = {"source": f"/feeds/{entry.feed.name}", "type": entry.feed.event_type}
+        self._tail_events = metrics.tail_events.labels(entry.feed.name)
+        self._history_events = metrics.history_events.labels(entry.feed.name)
+
+    # Positions
+
+    def token(self, position: Position) -> str:
+        """The offset token of a position."""
+        return encode_token(position, self._identity)
+
+    @property
+    def tail(self) -> Position:
+        """The position after the newest record that is here."""
+        return tuple(ring.end for ring in self.rings)
+
+    async def beginning(self) -> Position:
+        """The position of the oldest records that are kept."""
+        return tuple(await self._offsets.beginnings(self.topic.topic, len(self.rings)))
+
+    async def at_time(self, timestamp_ms: int) -> Position:
+        """The position of the first records that are not older than a time."""
+        return tuple(await self._offsets.at_time(self.topic.topic, len(self.rings), timestamp_ms))
+
+    async def resolve(self, offset: str) -> Position:
+        """The position of `-1` (the beginning), `now` (the tail) or an offset token.
+
+        Raises `MalformedPosition`, or `PositionGone` for a token of a topic that was deleted and made again.
+        """
+        if offset == BEGINNING:
+            return await self.beginning()
+        if offset == TAIL:
+            await self.refresh()
+            return self.tail
+        position, identity = decode_token(offset)
+        if identity != self._identity:
+            raise PositionGone(f"{self.entry.feed.name} was made again since", await self.beginning())
+        if len(position) > len(self.rings):
+            raise MalformedPosition("the token has more partitions than the feed")
+        return widen(position, len(self.rings))
+
+    async def check(self, position: Position) -> None:
+        """Raise `PositionGone` where records after a position are no longer kept."""
+        rings = self.rings
+        if any(at < ring.start for at, ring in zip(widen(position, len(rings)), rings, strict=True)):
+            beginning = await self.beginning()
+            for p, (at, kept) in enumerate(zip(widen(position, len(rings)), beginning, strict=True)):
+                if at < kept:
+                    raise PositionGone(f"{self.topic.topic}:{p}:{at} is no longer kept", beginning)
+
+    # Reading
+
+    async def read(self, position: Position, limit: int) -> Batch:
+        """At most `limit` records from a position on; none where it is the tail.
+
+        Raises `PositionGone` where records after the position are no longer kept, `KafkaUnavailable`.
+        """
+        batch = self.read_rings(position, limit)
+        if batch is not None:
+            return batch
+        position = widen(position, len(self.rings))
+        below = {p: offset for p, offset in enumerate(position) if offset < self.rings[p].start}
+        ends = {p: self.rings[p].start for p in below}
+        try:
+            chunk = await self._history.read(self.topic.topic, below, ends, limit)
+        except OffsetGone as error:
+            raise PositionGone(f"{error} is no longer kept", await self.beginning()) from None
+        self._history_events.inc(len(chunk.records))
+        after = tuple(chunk.after.get(p, offset) for p, offset in enumerate(position))
+        return Batch(chunk.records, after)
+
+    def read_rings(self, position: Position, limit: int) -> Batch | None:
+        """The same without waiting, from memory; None where some of it must be read from history."""
+        rings = self.rings
+        position = widen(position, len(rings))
+        if any(offset < ring.start for offset, ring in zip(position, rings, strict=True)):
+            return None
+        records: list[Record] = []
+        after = list(position)
+        for p, ring in enumerate(rings):
+            if position[p] >= ring.end:
+                continue
+            # An equal share for each partition, so that a busy one does not starve the rest.
+            share = -(-(limit - len(records)) // (len(rings) - p))
+            found = ring.slice(position[p], share)
+            records += found
+            if len(found) < share:
+                after[p] = ring.end
+            elif found:
+                after[p] = found[-1].offset + 1
+        return Batch(records, tuple(after))
+
+    async def record(self, partition: int, offset: int) -> Record:
+        """One record, from memory or from history. Raises `PositionGone` where it is no longer kept."""
+        ring = self.rings[partition]
+        if offset >= ring.start:
+            found = ring.slice(offset, 1)
+        else:
+            try:
+                chunk = await self._history.read(self.topic.topic, {partition: offset}, {partition: offset + 1}, 1)
+            except OffsetGone as error:
+                raise PositionGone(f"{error} is no longer kept", await self.beginning()) from None
+            found = chunk.records
+        if not found or found[0].offset != offset:
+            raise PositionGone(f"{self.topic.topic}:{partition}:{offset} is no longer kept", await self.beginning())
+        return found[0]
+
+    async def refresh(self) -> None:
+        """Wait until all that was committed before this call is in the rings, so that writers read their own writes.
+
+        Calls at the same time share one question to Kafka, 1 to 2 ms. Raises `KafkaUnavailable`.
+        """
+        begun = self._refreshes
+        while True:
+            if self._refreshing is None:
+                self._refreshes += 1
+                self._refreshing = asyncio.ensure_future(self._refresh())
+                self._refreshing.add_done_callback(self._refreshed)
+            # One that was under way already may have asked Kafka before the caller's own write: it will not do.
+            after_the_call = self._refreshes > begun
+            await asyncio.shield(self._refreshing)
+            if after_the_call:
+                return
+
+    def _refreshed(self, _: asyncio.Task[None]) -> None:
+        self._refreshing = None
+
+    async def _refresh(self) -> None:
+        ends = await self._offsets.ends(self.topic.topic, len(self.rings))
+        try:
+            async with asyncio.timeout(REFRESH_S):
+                await self._reached(
+                    lambda: self.gone or all(r.end >= end for r, end in zip(self.rings, ends, strict=False))
+                )
+        except TimeoutError:
+            raise KafkaUnavailable(f"the tail of {self.topic.topic} did not come") from None
+
+    async def wait(self, position: Position, timeout_s: float) -> bool:
+        """Wait until there is something after a position; False after `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._reached(
+                    lambda: (
+                        self.gone
+                        or any(
+                            at < ring.end for at, ring in zip(widen(position, len(self.rings)), self.rings, strict=True)
+                        )
+                    )
+                )
+        except TimeoutError:
+            return False
+        return True
+
+    async def _reached(self, condition: Callable[[], bool]) -> None:
+        if condition():
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def check() -> None:
+            if not future.done() and condition():
+                future.set_result(None)
+
+        self._listeners.add(check)
+        try:
+            await future
+        finally:
+            self._listeners.discard(check)
+
+    def json(self, record: Record) -> bytes:
+        """A record as structured CloudEvents JSON, built once."""
+        return record.json(self.entry.codec, self._defaults)
+
+    # What the tail calls
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after every batch of new records, once the rings hold it."""
+        self._listeners.add(listener)
+
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Stop calling `listener`."""
+        self._listeners.discard(listener)
+
+    def settle(self, new_events: int) -> None:
+        """A batch is in the rings: evict what is too much, and tell the listeners."""
+        now = time.monotonic()
+        for ring in self.rings:
+            ring.settle(now)
+        self._tail_events.inc(new_events)
+        for listener in list(self._listeners):
+            listener()
+
+    def expire(self, arrived_before_s: float) -> None:
+        """Evict what arrived before a time."""
+        for ring in self.rings:
+            ring.expire(arrived_before_s)
+        metrics.ring_bytes.labels(self.entry.feed.name).set(sum(ring.size_bytes for ring in self.rings))
+
+    def end(self) -> None:
+        """The topic is no more, or was made again: readers must ask anew."""
+        self.gone = True
+        for listener in list(self._listeners):
+            listener()
+
+    def describe(self) -> dict[str, Any]:
+        """Partitions and the newest position, for people."""
+        return {"partitions": len(self.rings), "next_offset": self.token(self.tail)}

@@ -1,0 +1,159 @@
+"""The tail: one consumer per process for all followed feeds, filling their rings."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from headrace import metrics
+from headrace.consumers.core.feed_log import FeedLog
+from headrace.consumers.core.history import History
+from headrace.consumers.core.record import Record
+from headrace.consumers.core.ring import Ring
+from headrace.kafka.follower import Follower
+from headrace.kafka.offsets import KafkaUnavailable, Offsets, UnknownTopic
+from headrace.schemas.catalogue import Catalogue
+
+log = structlog.get_logger(__name__)
+
+WATCH_S = 5.0
+
+
+class UnknownFeed(Exception):
+    """No feed has this name."""
+
+
+class Tail:
+    """The feeds that this process reads. A feed is followed from the first time that somebody asks for it."""
+
+    def __init__(
+        self,
+        kafka: Mapping[str, Any],
+        admin: AdminClient,
+        catalogue: Catalogue,
+        *,
+        ring_bytes: int,
+        ring_age_s: float,
+        history_consumers: int,
+    ) -> None:
+        self.catalogue = catalogue
+        self._offsets = Offsets(admin)
+        self._ring_bytes = ring_bytes
+        self._ring_age_s = ring_age_s
+        self._history = History(kafka, history_consumers)
+        self._follower = Follower(kafka, name="tail", on_batch=self._take)
+        self._logs: dict[str, FeedLog] = {}
+        self._by_topic: dict[str, FeedLog] = {}
+        self._opening: dict[str, asyncio.Task[FeedLog]] = {}
+        self._recovering: set[asyncio.Task[None]] = set()
+        self._watching = asyncio.ensure_future(self._watch())
+
+    async def log(self, feed: str) -> FeedLog:
+        """The log of a feed, followed from now on. Raises `UnknownFeed`, `UnknownTopic`, `KafkaUnavailable`."""
+        if (found := self._logs.get(feed)) is not None:
+            return found
+        if feed not in self.catalogue:
+            raise UnknownFeed(feed)
+        if feed not in self._opening:
+            task = asyncio.ensure_future(self._open(feed))
+            self._opening[feed] = task
+            task.add_done_callback(lambda _: self._opening.pop(feed))
+        return await asyncio.shield(self._opening[feed])
+
+    async def _open(self, feed: str) -> FeedLog:
+        entry = self.catalogue[feed]
+        identity = await self._offsets.identity(entry.feed.topic)
+        ends = await self._offsets.ends(identity.topic, identity.partitions)
+        opened = FeedLog(entry, identity, ends, self._history, self._offsets, self._ring_bytes)
+        self._logs[feed] = self._by_topic[identity.topic] = opened
+        await self._follower.follow(TopicPartition(identity.topic, p, end) for p, end in enumerate(ends))
+        log.info("feed_followed", feed=feed, partitions=identity.partitions)
+        return opened
+
+    def _take(self, batch: list[Message]) -> None:
+        touched: Counter[FeedLog] = Counter()
+        by_topic = self._by_topic
+        for message in batch:
+            feed_log = by_topic.get(message.topic() or "")
+            partition, offset = message.partition() or 0, message.offset() or 0
+            if feed_log is None or partition >= len(feed_log.rings):
+                continue
+            error = message.error()
+            if error is None:
+                feed_log.rings[partition].append(Record(message, partition, offset))
+                touched[feed_log] += 1
+            elif error.code() == KafkaError._PARTITION_EOF:
+                feed_log.rings[partition].reach(offset)
+                touched[feed_log] += 0
+            elif not error.retriable():
+                self._spawn_recovery(feed_log, partition, error)
+        for feed_log, count in touched.items():
+            feed_log.settle(count)
+
+    def _spawn_recovery(self, feed_log: FeedLog, partition: int, error: KafkaError) -> None:
+        log.warning(
+            "tail_restarted", feed=feed_log.entry.feed.name, partition=partition, code=error.name(), reason=error.str()
+        )
+        metrics.errors.labels("tail").inc()
+        task = asyncio.ensure_future(self._recover(feed_log, partition))
+        self._recovering.add(task)
+        task.add_done_callback(self._recovering.discard)
+
+    async def _recover(self, feed_log: FeedLog, partition: int) -> None:
+        """Follow a partition anew from its end; what lies between is history's."""
+        topic = feed_log.topic.topic
+        while not feed_log.gone:
+            try:
+                ends = await self._offsets.ends(topic, len(feed_log.rings))
+                break
+            except KafkaUnavailable:
+                await asyncio.sleep(1)
+        else:
+            return
+        await self._follower.unfollow([TopicPartition(topic, partition)])
+        feed_log.rings[partition].restart(ends[partition])
+        await self._follower.follow([TopicPartition(topic, partition, ends[partition])])
+
+    async def _watch(self) -> None:
+        """Evict by age; see partitions that were added and topics that were made again."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            for feed, feed_log in list(self._logs.items()):
+                feed_log.expire(time.monotonic() - self._ring_age_s)
+                try:
+                    await self._check(feed, feed_log)
+                except (UnknownTopic, KafkaUnavailable) as error:
+                    log.warning("feed_check_failed", feed=feed, reason=str(error))
+
+    async def _check(self, feed: str, feed_log: FeedLog) -> None:
+        identity = await self._offsets.identity(feed_log.topic.topic)
+        if identity.topic_id != feed_log.topic.topic_id:
+            log.warning("feed_made_again", feed=feed)
+            await self._follower.unfollow([TopicPartition(feed_log.topic.topic, p) for p in range(len(feed_log.rings))])
+            del self._logs[feed], self._by_topic[feed_log.topic.topic]
+            feed_log.end()
+            return
+        new = range(len(feed_log.rings), identity.partitions)
+        if new:
+            log.info("partitions_added", feed=feed, partitions=identity.partitions)
+            feed_log.rings.extend(Ring(0, self._ring_bytes) for _ in new)
+            await self._follower.follow(TopicPartition(identity.topic, p, 0) for p in new)
+
+    def wake(self) -> None:
+        """End all waits, because the process is going to stop."""
+        for feed_log in self._logs.values():
+            feed_log.end()
+
+    async def close(self) -> None:
+        """Stop following and leave the brokers."""
+        for task in (self._watching, *self._recovering, *self._opening.values()):
+            task.cancel()
+        await self._follower.close()
+        await self._history.close()

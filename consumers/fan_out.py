@@ -1,0 +1,209 @@
+"""Fan-out on the clock: new events are collected for some milliseconds, framed once, and written once per follower."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from headrace import metrics
+from headrace.consumers.core.feed_log import Batch, FeedLog
+from headrace.consumers.core.position import Position, PositionGone
+from headrace.consumers.follower import Follower
+from headrace.consumers.long_poll import observe_latency
+from headrace.kafka.offsets import KafkaUnavailable
+
+log = structlog.get_logger(__name__)
+
+SLICE = 500
+"""Followers written to before others get the event loop: accepting and pings must not starve."""
+
+CATCH_UP_EVENTS = 1000
+MOST = 1_000_000
+"""No bound: what the rings hold is bounded already."""
+
+
+class FanOut:
+    """All followers of one feed in one frame format.
+
+    A follower is either *at the front*, where it gets the chunk that all get, or *catching up*, where a task feeds it
+    from its own position, from history and rings, as fast as it takes it. It changes to the front with no await
+    between its last own chunk and joining; a follower whose socket is full leaves the front with its position. So no
+    event is lost or repeated, and a slow client costs nothing.
+    """
+
+    def __init__(
+        self,
+        feed_log: FeedLog,
+        frame: Callable[[FeedLog, Batch, bool], bytes],
+        mode: str,
+        flush_s: float,
+        heartbeat_s: float,
+        heartbeat: bytes,
+    ) -> None:
+        self._log = feed_log
+        self._frame = frame
+        self._mode = mode
+        self._flush_s = flush_s
+        self._heartbeat_s = heartbeat_s
+        self._heartbeat = heartbeat
+        self._front: dict[Follower, None] = {}
+        self._joining: dict[Follower, None] = {}
+        self._position: Position = feed_log.tail
+        self._catching_up: dict[Follower, asyncio.Task[None]] = {}
+        self._grown = asyncio.Event()
+        self._written_s = time.monotonic()
+        feed = feed_log.entry.feed.name
+        self._followers = metrics.followers.labels(feed, mode)
+        self._events_out = metrics.events_out.labels(feed, mode)
+        self._bytes_out = metrics.bytes_out.labels(feed, mode)
+        feed_log.listen(self._grown.set)
+        self._ticking = asyncio.ensure_future(self._tick())
+
+    def add(self, follower: Follower) -> None:
+        """Feed a follower from its position on, until it is gone."""
+        follower.on_change = self._changed
+        self._followers.inc()
+        self._catch_up(follower)
+
+    def end(self) -> None:
+        """Close all followers, and stop."""
+        self._log.unlisten(self._grown.set)
+        self._ticking.cancel()
+        for follower in self._all():
+            follower.end()
+
+    def _all(self) -> list[Follower]:
+        return [*self._front, *self._joining, *self._catching_up]
+
+    def _changed(self, follower: Follower) -> None:
+        """A follower's socket became full, or empty again, or was closed."""
+        if follower.full or not follower.open:
+            self._front.pop(follower, None)
+            self._joining.pop(follower, None)
+        elif follower not in self._front and follower not in self._joining and follower not in self._catching_up:
+            self._catch_up(follower)
+        if follower.transport is None:
+            follower.on_change = None
+            self._followers.dec()
+
+    # At the front
+
+    async def _tick(self) -> None:
+        while not self._log.gone:
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._grown.wait()
+            except TimeoutError:
+                await self._keep_alive()
+                continue
+            await asyncio.sleep(self._flush_s)
+            self._grown.clear()
+            await self._flush()
+        self.end()
+
+    async def _flush(self) -> None:
+        batch = self._log.read_rings(self._position, MOST)
+        if batch is None:
+            # The rings moved past the front (a stalled process): each goes on from its own position.
+            front, self._front = list(self._front), {}
+            self._position = self._log.tail
+            for follower in front:
+                self._catch_up(follower)
+            return
+        front = list(self._front)
+        self._position = batch.position
+        self._seat_joining()
+        if not batch.records or not front:
+            return
+        await self._write_all(front, self._frame(self._log, batch, True), batch)
+        observe_latency(self._log, self._mode, batch.records)
+        self._written_s = time.monotonic()
+
+    async def _write_all(self, front: list[Follower], chunk: bytes, batch: Batch) -> None:
+        count = 0
+        for index, follower in enumerate(front):
+            if index % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+            # During a pause it may have left, or left and come back to stand where this chunk ends.
+            if follower in self._front and follower.position != batch.position:
+                follower.write(chunk, batch.position)
+                count += 1
+        self._count(batch, chunk, count)
+
+    def _seat_joining(self) -> None:
+        """Bring those who had more than the front to where it is now. No await in here."""
+        joining, self._joining = list(self._joining), {}
+        for follower in joining:
+            batch = self._log.read_rings(follower.position, MOST)
+            if batch is None or batch.position != self._position:
+                self._catch_up(follower)
+                continue
+            self._front[follower] = None
+            if batch.records:
+                self._send(follower, batch, up_to_date=True)
+
+    async def _keep_alive(self) -> None:
+        now = time.monotonic()
+        quiet = now - self._written_s > self._heartbeat_s
+        if quiet:
+            self._written_s = now
+        for index, follower in enumerate(self._all()):
+            if index % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+            if follower.closes_at_s < now:
+                follower.end()
+            elif quiet and follower in self._front:
+                follower.write(self._heartbeat, follower.position)
+
+    # Catching up
+
+    def _catch_up(self, follower: Follower) -> None:
+        task = asyncio.ensure_future(self._feed(follower))
+        self._catching_up[follower] = task
+        task.add_done_callback(lambda _: self._caught_up(follower))
+
+    def _caught_up(self, follower: Follower) -> None:
+        del self._catching_up[follower]
+        if follower.on_change is not None:
+            self._changed(follower)
+
+    async def _feed(self, follower: Follower) -> None:
+        """Feed one follower from its position, until it is at the front, full, or gone."""
+        try:
+            while follower.open and not follower.full:
+                batch = await self._log.read(follower.position, CATCH_UP_EVENTS)
+                if batch.records:
+                    self._send(follower, batch, up_to_date=batch.position == self._log.tail)
+                    await asyncio.sleep(0)
+                elif self._join(follower, batch.position):
+                    return
+                else:
+                    await self._log.wait(follower.position, 1.0)
+        except (PositionGone, KafkaUnavailable) as error:
+            # The client comes again with its position, and is told in an answer what it means.
+            log.info("follower_closed", feed=self._log.entry.feed.name, reason=str(error))
+            follower.end()
+
+    def _join(self, follower: Follower, position: Position) -> bool:
+        """Take a follower that has had all of the rings to the front. No await in here."""
+        if position != self._log.tail:
+            return False  # its token is of a process that has read further than this one
+        follower.write(self._frame(self._log, Batch([], position), True), position)
+        if not follower.open or follower.full:
+            return True
+        # Where the front has yet to get what this one had, it is seated at the next flush.
+        seats = self._front if position == self._position else self._joining
+        seats[follower] = None
+        return True
+
+    def _send(self, follower: Follower, batch: Batch, *, up_to_date: bool) -> None:
+        chunk = self._frame(self._log, batch, up_to_date)
+        follower.write(chunk, batch.position)
+        self._count(batch, chunk, 1)
+
+    def _count(self, batch: Batch, chunk: bytes, followers: int) -> None:
+        self._events_out.inc(len(batch.records) * followers)
+        self._bytes_out.inc(len(chunk) * followers)

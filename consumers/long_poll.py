@@ -1,0 +1,53 @@
+"""Long poll: what there is after a position, at once; else the next events as soon as they come."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from aiohttp import web
+
+from headrace import metrics
+from headrace.consumers.core.feed_log import FeedLog
+from headrace.consumers.core.record import Record
+from headrace.consumers.pull import page, page_headers
+from headrace.consumers.read_request import ReadRequest
+
+CURSOR_EPOCH_S = 1_728_432_000  # 9 October 2024 UTC, Durable Streams 1.0 section 8.1
+CURSOR_INTERVAL_S = 20
+
+
+async def answer(feed_log: FeedLog, read: ReadRequest, wait_s: float) -> web.Response:
+    """A page as soon as it has an event, or 204 after `wait_s`. Raises `MalformedPosition`, `PositionGone`."""
+    position = await read.position(feed_log)
+    batch = await feed_log.read(position, read.limit)
+    live = False
+    if not batch.records:
+        followers = metrics.followers.labels(feed_log.entry.feed.name, "long-poll")
+        with followers.track_inprogress():
+            live = await feed_log.wait(batch.position, wait_s)
+        batch = await feed_log.read(batch.position, read.limit)
+    headers = page_headers(feed_log, batch)
+    headers["Stream-Cursor"] = str(next_cursor(read.cursor))
+    if not batch.records:
+        # An empty answer that a cache keeps would be repeated to its clients for ever.
+        headers["Cache-Control"] = "no-store"
+        return web.Response(status=204, headers=headers)
+    headers["Cache-Control"] = "no-cache"
+    if live:
+        observe_latency(feed_log, "long-poll", batch.records)
+    return page(feed_log, batch, read.media_type, "long-poll", headers)
+
+
+def next_cursor(client: int | None) -> int:
+    """The number of the present interval; above the client's own where that is not behind (section 8.1)."""
+    interval = int(time.time() - CURSOR_EPOCH_S) // CURSOR_INTERVAL_S
+    if client is None or client < interval:
+        return interval
+    return client + max(1, random.randint(1, 3600) // CURSOR_INTERVAL_S)  # noqa: S311
+
+
+def observe_latency(feed_log: FeedLog, mode: str, records: list[Record]) -> None:
+    """Note how long ago the newest of the records was accepted: one observation for a batch that leaves together."""
+    age_s = time.time() - max(record.timestamp_ms for record in records) / 1000
+    metrics.latency_seconds.labels(feed_log.entry.feed.name, mode).observe(max(age_s, 0.0))

@@ -1,0 +1,154 @@
+"""The reading API: feeds, their description, and `GET /v1/feeds/{feed}/events` in all its modes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from aiohttp import web
+from confluent_kafka.admin import AdminClient
+
+from headrace import metrics
+from headrace.consumers import long_poll, pull
+from headrace.consumers.core.feed_log import FeedLog
+from headrace.consumers.core.position import MalformedPosition, PositionGone
+from headrace.consumers.core.tail import Tail, UnknownFeed
+from headrace.consumers.read_request import Live, parse
+from headrace.consumers.sse import ServerSentEvents
+from headrace.http.problems import Problem
+from headrace.kafka.offsets import UnknownTopic
+from headrace.schemas.catalogue import Catalogue, Entry
+from headrace.schemas.codec import AvroCodec
+from headrace.settings import ServeSettings
+
+JSON_HEADERS = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
+
+
+class Reading:
+    """The part of a service that reads feeds."""
+
+    def __init__(self, settings: ServeSettings, catalogue: Catalogue) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._tail: Tail | None = None
+        self._sse = ServerSentEvents(settings)
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """The feeds, one feed, its events."""
+        return [
+            web.get("/v1/feeds", self._list),
+            web.get("/v1/feeds/{feed}", self._describe),
+            web.get("/v1/feeds/{feed}/events", self._events, allow_head=False),
+        ]
+
+    @property
+    def tail(self) -> Tail:
+        """The reader core; there from `start()` on."""
+        assert self._tail is not None
+        return self._tail
+
+    async def start(self) -> None:
+        """Connect to Kafka."""
+        kafka = self._settings.kafka()
+        self._tail = Tail(
+            kafka,
+            AdminClient(kafka),
+            self._catalogue,
+            ring_bytes=self._settings.ring_bytes,
+            ring_age_s=self._settings.ring_age_s,
+            history_consumers=self._settings.history_consumers,
+        )
+
+    def trouble(self) -> str | None:
+        """Why reading would not work now."""
+        return None if self._tail is not None else "reading has not started"
+
+    async def drain(self) -> None:
+        """End long polls and live connections; their clients resume elsewhere."""
+        self._sse.drain()
+        if self._tail is not None:
+            self._tail.wake()
+
+    async def close(self) -> None:
+        """Leave Kafka."""
+        if self._tail is not None:
+            await self._tail.close()
+
+    async def _list(self, request: web.Request) -> web.Response:
+        feeds = [summary(entry) for entry in self._catalogue.values()]
+        return web.Response(body=orjson.dumps({"feeds": feeds}), headers=JSON_HEADERS)
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        feed_log = await self.log(request.match_info["feed"])
+        await feed_log.refresh()
+        beginning, tail = await feed_log.beginning(), feed_log.tail
+        body = {
+            **summary(feed_log.entry),
+            "partitions": len(tail),
+            "topic_id": feed_log.topic.topic_id,
+            "earliest_offset": feed_log.token(beginning),
+            "next_offset": feed_log.token(tail),
+            "records": sum(tail) - sum(beginning),
+        }
+        codec = feed_log.entry.codec
+        if isinstance(codec, AvroCodec):
+            body["schema"] = {k: v for k, v in codec.schema.parsed.items() if not k.startswith("__")}
+        return web.Response(body=orjson.dumps(body), headers=JSON_HEADERS)
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        feed_log = await self.log(request.match_info["feed"])
+        read = parse(request, self._settings)
+        try:
+            if read.live is Live.LONG_POLL:
+                return await long_poll.answer(feed_log, read, self._settings.long_poll_s)
+            if read.live is Live.SSE:
+                return await self._sse.answer(request, feed_log, read)
+            return await pull.answer(feed_log, read)
+        except MalformedPosition as error:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST, f"offset: {error}; use -1, now, or a Stream-Next-Offset of this feed"
+            ) from None
+        except PositionGone as error:
+            raise gone(feed_log, error) from None
+
+    async def log(self, feed: str) -> FeedLog:
+        """The log of a feed; raises `Problem` 404."""
+        try:
+            return await self.tail.log(feed)
+        except UnknownFeed:
+            raise Problem(HTTPStatus.NOT_FOUND, f"No feed is called {feed}; GET /v1/feeds lists them.") from None
+        except UnknownTopic as error:
+            raise Problem(
+                HTTPStatus.NOT_FOUND, f"The feed's topic {error} does not exist yet; it is made by its first writer."
+            ) from None
+
+
+def gone(feed_log: FeedLog, error: PositionGone) -> Problem:
+    """410, with the position from which events are still to be had."""
+    metrics.errors.labels("position_gone").inc()
+    earliest = feed_log.token(error.earliest)
+    return Problem(
+        HTTPStatus.GONE,
+        f"{error}. Events are lost to this reader: go on from earliest_offset.",
+        earliest_offset=earliest,
+    )
+
+
+def summary(entry: Entry) -> dict[str, Any]:
+    """What is known of a feed without asking Kafka."""
+    feed = entry.feed
+    return {
+        "name": feed.name,
+        "description": feed.description,
+        "topic": feed.topic,
+        "format": feed.format,
+        "media_type": feed.media_type,
+        "event_type": feed.event_type,
+        "schema_name": feed.schema,
+        "key": feed.key,
+        "compacted": feed.compacted,
+        "retention_hours": feed.retention_hours,
+        "events": f"/v1/feeds/{feed.name}/events",
+    }

@@ -1,0 +1,68 @@
+"""A lane: the part of a subscription in one partition."""
+
+from __future__ import annotations
+
+from headrace.consumers.relay.state import LaneState, Run
+
+
+class Lane:
+    """Which events of a partition were read, and which of those are not settled yet.
+
+    An event is settled when it was delivered, or when its parked reference is acknowledged. Invariant: every event
+    below `position` is settled.
+    """
+
+    __slots__ = ("_skip", "_unsettled", "_written", "fetched")
+
+    def __init__(self, state: LaneState) -> None:
+        self.fetched = state.position
+        self._unsettled: dict[int, None] = {}
+        # Settled under an owner before: read again with what lies between, and left out.
+        self._skip: list[Run] = list(state.done)
+        self._written = state
+
+    @property
+    def position(self) -> int:
+        """The first offset that is not settled. Events are read in order, so it is the oldest of the unsettled."""
+        return next(iter(self._unsettled), self.fetched)
+
+    @property
+    def unsettled(self) -> int:
+        """How many events were read and are not settled."""
+        return len(self._unsettled)
+
+    def take(self, offset: int) -> bool:
+        """An event was read; False where it was settled before."""
+        while self._skip and self._skip[0][1] <= offset:
+            self._skip.pop(0)
+        if self._skip and self._skip[0][0] <= offset:
+            return False
+        self._unsettled[offset] = None
+        return True
+
+    def settle(self, offset: int) -> None:
+        """An event was delivered or parked."""
+        self._unsettled.pop(offset, None)
+
+    def moved(self) -> LaneState | None:
+        """The state, to be written, where it is another than the last one given out."""
+        state = self.state()
+        if state == self._written:
+            return None
+        self._written = state
+        return state
+
+    def state(self) -> LaneState:
+        """What a next owner must know."""
+        position = self.position
+        done: list[Run] = []
+        at = position
+        for offset in self._unsettled:
+            if offset > at:
+                done.append((at, offset))
+            at = offset + 1
+        if self._unsettled and at < self.fetched:
+            done.append((at, self.fetched))
+        # What was settled before and is not yet read again.
+        done += [(max(a, self.fetched), b) for a, b in self._skip if b > max(self.fetched, position)]
+        return LaneState(position, tuple(done))

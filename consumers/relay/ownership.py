@@ -1,0 +1,134 @@
+"""Who owns which subscriptions: the relays are one consumer group on the topic that holds their state.
+
+Whoever is assigned a partition of `headrace.positions` reads it to its end, and then owns the subscriptions in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+import structlog
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from headrace import metrics
+from headrace.consumers.relay.definition import POSITIONS
+
+log = structlog.get_logger(__name__)
+
+GROUP = "headrace.relay"
+HAND_OVER_S = 20.0
+
+Entries = dict[bytes, bytes]
+
+
+class Ownership:
+    """A member of the group, in a thread of its own.
+
+    `gained(partition, entries)` is called on the event loop once a partition's records are read; `lost(partition)`
+    before it goes to another, which waits for it (cooperative rebalancing), unless the session had already expired.
+    """
+
+    def __init__(
+        self,
+        kafka: Mapping[str, Any],
+        *,
+        gained: Callable[[int, Entries], None],
+        lost: Callable[[list[int]], Awaitable[None]],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._gained = gained
+        self._lost = lost
+        self._loading: dict[int, Entries] = {}
+        self._closing = threading.Event()
+        self.assigned = asyncio.Event()
+        self._consumer = Consumer(
+            {
+                **kafka,
+                "client.id": "headrace-relay",
+                "group.id": GROUP,
+                # The classic protocol: with KIP-848 the session time-out is the broker's, 45 s by default.
+                "group.protocol": "classic",
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": 6000,
+                "heartbeat.interval.ms": 1500,
+                "max.poll.interval.ms": 300_000,
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+                "error_cb": self._on_error,
+            }
+        )
+        self._thread = threading.Thread(target=self._run, name="relay-ownership", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._consumer.subscribe(
+            [POSITIONS.name], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+        while not self._closing.is_set():
+            for message in self._consumer.consume(5000, 0.05):
+                self._take(message)
+        self._consumer.close()
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for partition in partitions:
+            partition.offset = OFFSET_BEGINNING
+            self._loading[partition.partition] = {}
+        consumer.incremental_assign(partitions)
+        self._loop.call_soon_threadsafe(self.assigned.set)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        numbers = [partition.partition for partition in partitions]
+        for number in numbers:
+            self._loading.pop(number, None)
+        log.info("partitions_released", partitions=numbers)
+        # The next owner is told only after this returns: by then our last position is in Kafka.
+        done = asyncio.run_coroutine_threadsafe(_awaited(self._lost(numbers)), self._loop)
+        try:
+            done.result(HAND_OVER_S)
+        except FutureTimeoutError:
+            log.error("hand_over_timed_out", partitions=numbers)
+            metrics.errors.labels("relay").inc()
+        consumer.incremental_unassign(partitions)
+
+    def _take(self, message: Message) -> None:
+        partition = message.partition() or 0
+        entries = self._loading.get(partition)
+        if entries is None:
+            return
+        error = message.error()
+        if error is None:
+            key, value = message.key() or b"", message.value()
+            if value is None:
+                entries.pop(key, None)
+            else:
+                entries[key] = value
+        elif error.code() == KafkaError._PARTITION_EOF:
+            del self._loading[partition]
+            try:
+                # From here on the partition holds what we write ourselves.
+                self._consumer.pause([TopicPartition(POSITIONS.name, partition)])
+            except KafkaException as gone:
+                log.info("partition_gone_while_loading", partition=partition, reason=str(gone))
+                return
+            self._loop.call_soon_threadsafe(self._gained, partition, entries)
+        else:
+            log.error("positions_read_failed", partition=partition, reason=error.str())
+            metrics.errors.labels("relay").inc()
+
+    def _on_error(self, error: KafkaError) -> None:
+        log.warning("kafka_consumer_error", client="relay", code=error.name(), reason=error.str())
+
+    async def close(self) -> None:
+        """Leave the group, handing over what is owned."""
+        self._closing.set()
+        await asyncio.to_thread(self._thread.join)
+
+
+async def _awaited(awaitable: Awaitable[None]) -> None:
+    await awaitable

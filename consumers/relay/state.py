@@ -1,0 +1,115 @@
+"""What is kept of a subscription in `headrace.positions`: keys, values, and what a new owner makes of them.
+
+| key | value | |
+|---|---|---|
+| `<subscription>\\0base` | epoch, position | where the subscription was last moved to |
+| `<subscription>\\0lane\\0<partition>` | epoch, position, done | how far a lane came, and what is done ahead of it |
+| `<subscription>\\0parked\\0<partition>\\0<offset>` | epoch, attempt, due, key | an event that waits for its retry |
+
+Every value carries the epoch that it was written under; a seek raises it, and what is of an older one does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from headrace.consumers.core.position import Position, widen
+
+Run = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A reference to an event that failed: never its payload. `due_ms` is milliseconds since 1970."""
+
+    partition: int
+    offset: int
+    attempt: int
+    due_ms: int
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """A lane: everything below `position` is done or parked, and so are the runs `[from, to)` of `done` above it."""
+
+    position: int
+    done: tuple[Run, ...] = ()
+
+
+@dataclass(slots=True)
+class Stored:
+    """The state of one subscription as its owner found it."""
+
+    epoch: int = 0
+    base: Position | None = None
+    lanes: dict[int, LaneState] = field(default_factory=dict)
+    parked: list[Parked] = field(default_factory=list)
+
+    def lanes_from(self, start: Position, partitions: int) -> list[LaneState]:
+        """The lanes of all partitions; one that was never written begins where the subscription begins."""
+        base = widen(self.base if self.base is not None else start, partitions)
+        return [self.lanes.get(p, LaneState(base[p])) for p in range(partitions)]
+
+
+def base_record(subscription: str, epoch: int, position: Position) -> tuple[bytes, bytes]:
+    """Key and value that move a subscription."""
+    return base_key(subscription), orjson.dumps({"epoch": epoch, "position": position})
+
+
+def lane_record(subscription: str, epoch: int, partition: int, lane: LaneState) -> tuple[bytes, bytes]:
+    """Key and value of a lane."""
+    value = {"epoch": epoch, "position": lane.position, "done": lane.done}
+    return lane_key(subscription, partition), orjson.dumps(value)
+
+
+def lane_key(subscription: str, partition: int) -> bytes:
+    """Key of a lane."""
+    return f"{subscription}\0lane\0{partition}".encode()
+
+
+def base_key(subscription: str) -> bytes:
+    """Key of where a subscription was last moved to."""
+    return f"{subscription}\0base".encode()
+
+
+def parked_record(subscription: str, epoch: int, parked: Parked) -> tuple[bytes, bytes]:
+    """Key and value of a parked event."""
+    value: dict[str, Any] = {"epoch": epoch, "attempt": parked.attempt, "due": parked.due_ms}
+    if parked.key is not None:
+        value["key"] = parked.key.hex()
+    return parked_key(subscription, parked.partition, parked.offset), orjson.dumps(value)
+
+
+def parked_key(subscription: str, partition: int, offset: int) -> bytes:
+    """Key of a parked event; with a null value it is parked no more."""
+    return f"{subscription}\0parked\0{partition}\0{offset}".encode()
+
+
+def subscription_of(key: bytes) -> str:
+    """The subscription that a key belongs to."""
+    return key.split(b"\0", 1)[0].decode()
+
+
+def stored(records: Iterable[tuple[bytes, bytes]]) -> Stored:
+    """The state of one subscription from its latest records; raises ValueError for what is not such a record."""
+    entries: list[tuple[list[str], Mapping[str, Any]]] = [
+        (key.decode().split("\0")[1:], orjson.loads(value)) for key, value in records
+    ]
+    found = Stored()
+    for kind, value in entries:
+        if kind[0] == "base":
+            found.epoch, found.base = value["epoch"], tuple(value["position"])
+    for kind, value in entries:
+        if value["epoch"] != found.epoch:
+            continue
+        if kind[0] == "lane":
+            found.lanes[int(kind[1])] = LaneState(value["position"], tuple((a, b) for a, b in value["done"]))
+        elif kind[0] == "parked":
+            key = bytes.fromhex(value["key"]) if "key" in value else None
+            found.parked.append(Parked(int(kind[1]), int(kind[2]), value["attempt"], value["due"], key))
+    return found
