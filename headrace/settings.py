@@ -26,11 +26,19 @@ class Settings(BaseSettings):
         None,
         description="A Confluent-compatible registry. Without it, ids come from the ids file of the feeds.",
     )
+    schema_registry_user_info: str | None = Field(None, description="`user:password` for the registry.")
     replication_factor: int = Field(-1, description="Of topics that Headrace creates; -1 takes the broker's default.")
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_format: str = Field("auto", description="json, console, or auto: console on a terminal, else json.")
     host: str = Field("127.0.0.1", description="The address that a service listens on.")
     drain_s: float = Field(10.0, description="How long a service may take to finish its work after SIGTERM.")
+
+    def schema_registry(self) -> dict[str, str | int]:
+        """The configuration of the registry's client."""
+        settings: dict[str, str | int] = {"url": self.schema_registry_url or "", "timeout": 5, "max.retries": 1}
+        if self.schema_registry_user_info is not None:
+            settings["basic.auth.user.info"] = self.schema_registry_user_info
+        return settings
 
     def kafka(self) -> dict[str, str | int | float | bool]:
         """librdkafka's configuration: the address, and every `HEADRACE_KAFKA_*` variable as a property.

@@ -66,7 +66,7 @@ def _ids(settings: Settings, found: list[Path]) -> Ids:
         return FileIds(found)
     from headrace.schemas.registry import RegistryIds
 
-    return RegistryIds(settings.schema_registry_url)
+    return RegistryIds(settings.schema_registry())
 
 
 def _dead_letters(entry: Entry) -> Entry:

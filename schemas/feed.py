@@ -78,6 +78,12 @@ class Feed:
         return TopicSpec(self.topic, self.partitions, config)
 
 
+def avro_feeds(directory: Path) -> list[Feed]:
+    """The feeds with a schema that `feeds/*.toml` of a directory defines; raises `FeedError`."""
+    feeds = [load_feed(path) for path in sorted((directory / "feeds").glob("*.toml"))]
+    return [feed for feed in feeds if feed.schema is not None]
+
+
 def load_feed(path: Path) -> Feed:
     """The feed defined by `<name>.toml`; raises `FeedError`."""
     name = path.name.removesuffix(".toml")

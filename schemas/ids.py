@@ -34,6 +34,19 @@ class Schema:
         """A schema from its parsed form."""
         return cls(name, parsed, fingerprint(to_parsing_canonical_form(parsed), "sha256"))
 
+    def definition(self) -> dict[str, Any]:
+        """The schema as it is written down, with all the types it names inside it."""
+        cleaned = _without_marks(self.parsed)
+        assert isinstance(cleaned, dict)
+        return cleaned
+
+
+def _without_marks(node: Any) -> Any:
+    """What was parsed without the parser's own marks."""
+    if isinstance(node, dict):
+        return {key: _without_marks(value) for key, value in node.items() if not key.startswith("__")}
+    return [_without_marks(item) for item in node] if isinstance(node, list) else node
+
 
 @dataclass(frozen=True, slots=True)
 class Release:

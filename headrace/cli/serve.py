@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from headrace.consumers.reading import Reading
-from headrace.http.service import run_service
-from headrace.schemas.catalogue import load_catalogue
-from headrace.settings import ServeSettings
-
 
 def serve() -> None:
     """Run the reading and admin API (HEADRACE_SERVE_PORT, 8080)."""
+    from headrace.consumers.reading import Reading
+    from headrace.consumers.subscriptions import Subscriptions
+    from headrace.http.service import Part, run_service
+    from headrace.schemas.catalogue import load_catalogue
+    from headrace.settings import ServeSettings
+
     settings = ServeSettings()
     catalogue = load_catalogue(settings)
-    run_service("serve", settings, settings.port, lambda: [Reading(settings, catalogue)])
+
+    def parts() -> list[Part]:
+        reading = Reading(settings, catalogue)
+        return [reading, Subscriptions(settings, reading)]
+
+    run_service("serve", settings, settings.port, parts)

@@ -1,0 +1,22 @@
+"""`headrace gateway`: the writing, reading and admin APIs on one port."""
+
+from __future__ import annotations
+
+
+def gateway() -> None:
+    """Run the writing and the reading API on one port (HEADRACE_GATEWAY_PORT, 8080)."""
+    from headrace.consumers.reading import Reading
+    from headrace.consumers.subscriptions import Subscriptions
+    from headrace.http.service import Part, run_service
+    from headrace.producers.ingest import Ingest
+    from headrace.schemas.catalogue import load_catalogue
+    from headrace.settings import GatewaySettings
+
+    settings = GatewaySettings()
+    catalogue = load_catalogue(settings)
+
+    def parts() -> list[Part]:
+        reading = Reading(settings, catalogue)
+        return [Ingest(settings, catalogue), reading, Subscriptions(settings, reading)]
+
+    run_service("gateway", settings, settings.port, parts)

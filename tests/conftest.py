@@ -1,0 +1,37 @@
+"""What all tests share: one real Kafka for the session, and fresh topics."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from headrace.broker import EmbeddedBroker
+
+NewTopicFactory = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The bootstrap servers of a real Kafka: the one in the environment, else an embedded one."""
+    if servers := os.environ.get("HEADRACE_BOOTSTRAP_SERVERS"):
+        yield servers
+        return
+    with EmbeddedBroker() as broker:
+        yield broker.bootstrap_servers
+
+
+@pytest.fixture
+def new_topic(kafka: str) -> NewTopicFactory:
+    """Makes topics with names of their own."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+
+    def make(partitions: int = 1, config: dict[str, str] | None = None, name: str = "") -> str:
+        name = name or f"test-{uuid.uuid4().hex[:12]}"
+        admin.create_topics([NewTopic(name, partitions, 1, config=config or {})])[name].result()
+        return name
+
+    return make
