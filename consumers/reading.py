@@ -94,7 +94,7 @@ class Reading:
         }
         codec = feed_log.entry.codec
         if isinstance(codec, AvroCodec):
-            body["schema"] = {k: v for k, v in codec.schema.parsed.items() if not k.startswith("__")}
+            body["schema"] = codec.schema.definition()
         return web.Response(body=orjson.dumps(body), headers=JSON_HEADERS)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:

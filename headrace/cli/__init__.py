@@ -6,6 +6,7 @@ import typer
 
 from headrace.cli.broker import broker
 from headrace.cli.gateway import gateway
+from headrace.cli.ingest import ingest
 from headrace.cli.relay import relay
 from headrace.cli.schemas import schemas
 from headrace.cli.serve import serve
@@ -16,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (broker, gateway, relay, serve):
+for command in (broker, gateway, ingest, relay, serve):
     app.command()(command)
 app.add_typer(schemas, name="schemas")
 

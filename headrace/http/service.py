@@ -39,9 +39,9 @@ class Part(Protocol):
         """Give back what it holds."""
 
 
-def build_app(parts: Sequence[Part], *, max_body_bytes: int = 2**20) -> web.Application:
+def build_app(parts: Sequence[Part]) -> web.Application:
     """One application of all the parts, with `/metrics`, `/healthz` and `/readyz`."""
-    app = web.Application(middlewares=[problem_details], client_max_size=max_body_bytes)
+    app = web.Application(middlewares=[problem_details])
 
     async def ready(request: web.Request) -> web.Response:
         troubles = [trouble for part in parts if (trouble := part.trouble()) is not None]
@@ -84,9 +84,11 @@ async def _serve(name: str, settings: Settings, port: int, make_parts: Callable[
             started.append(part)
             if await _unless(stop, part.start()):
                 return
-        body_limit = getattr(settings, "max_body_bytes", 2**20)
         runner = web.AppRunner(
-            build_app(parts, max_body_bytes=body_limit), access_log=None, shutdown_timeout=settings.drain_s
+            build_app(parts),
+            access_log=None,
+            shutdown_timeout=settings.drain_s,
+            auto_decompress=False,  # whoever takes bodies inflates them under a cap of its own
         )
         await runner.setup()
         await web.TCPSite(runner, settings.host, port, backlog=4096, reuse_port=False).start()

@@ -115,6 +115,10 @@ class ProducerBridge:
         """Bytes handed over and not yet acknowledged."""
         return self._waiting_bytes
 
+    def trouble(self) -> str | None:
+        """Why writing would not work now: no broker has answered lately."""
+        return self._session.trouble
+
     def send(self, records: Sequence[Outgoing]) -> asyncio.Future[list[Ack | KafkaError]]:
         """Queue the records and return a future of one result for each, in their order.
 
@@ -172,6 +176,7 @@ class _Session:
         name: str,
     ) -> None:
         self.fatal: KafkaError | None = None
+        self.trouble: str | None = None
         self._loop = loop
         self._settle = settle
         self._name = name
@@ -224,13 +229,17 @@ class _Session:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self.fatal = error
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self.trouble = "no Kafka broker can be reached"
         log.warning("kafka_producer_error", client=self._name, code=error.name(), reason=error.str())
 
     def _on_stats(self, text: str) -> None:
         stats = orjson.loads(text)
         metrics.rdkafka_queue_messages.labels(self._name).set(stats["msg_cnt"])
         brokers = [b for b in stats["brokers"].values() if b["nodeid"] >= 0]
-        metrics.rdkafka_brokers_up.labels(self._name).set(sum(b["state"] == "UP" for b in brokers))
+        up = sum(b["state"] == "UP" for b in brokers)
+        self.trouble = None if up else "no Kafka broker can be reached"
+        metrics.rdkafka_brokers_up.labels(self._name).set(up)
         for broker in brokers:
             labels = (self._name, str(broker["nodeid"]))
             metrics.rdkafka_broker_rtt_seconds.labels(*labels).set(broker["rtt"]["p99"] / 1e6)

@@ -1,0 +1,89 @@
+"""The body of a request, inflated under a cap: what it expands to is bounded, not what was sent."""
+
+from __future__ import annotations
+
+import zlib
+from http import HTTPStatus
+
+import zstandard
+from aiohttp import web
+
+from headrace.http.problems import Problem
+
+ACCEPTED = "gzip, zstd, identity"
+
+
+async def read_body(request: web.Request, max_bytes: int) -> bytes:
+    """The body without its Content-Encoding.
+
+    Raises `Problem`: 413 beyond `max_bytes`, before or after inflating; 415 for another encoding; 400 if corrupt.
+    """
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if (request.content_length or 0) > max_bytes:
+        raise _too_large(max_bytes)
+    if encoding in ("gzip", "x-gzip"):
+        return await _gunzip(request, max_bytes)
+    if encoding == "zstd":
+        return await _unzstd(request, max_bytes)
+    if encoding not in ("identity", ""):
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"Content-Encoding {encoding} is not taken; use {ACCEPTED}.",
+            headers={"Accept-Encoding": ACCEPTED},
+        )
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+    return bytes(body)
+
+
+async def _gunzip(request: web.Request, max_bytes: int) -> bytes:
+    body = bytearray()
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        async for chunk in request.content.iter_any():
+            left = chunk
+            while left:
+                if inflater.eof:  # a gzip file may have several members
+                    inflater = zlib.decompressobj(wbits=31)
+                body += inflater.decompress(left, max_bytes + 1 - len(body))
+                if len(body) > max_bytes:
+                    raise _too_large(max_bytes)
+                left = inflater.unconsumed_tail or inflater.unused_data
+    except zlib.error as error:
+        raise _corrupt("gzip", str(error)) from None
+    if not inflater.eof:
+        raise _corrupt("gzip", "it ends too early")
+    return bytes(body)
+
+
+async def _unzstd(request: web.Request, max_bytes: int) -> bytes:
+    compressed = bytearray()
+    async for chunk in request.content.iter_any():
+        compressed += chunk
+        if len(compressed) > max_bytes:
+            raise _too_large(max_bytes)
+    try:
+        # A window beyond the cap could only serve a body beyond it.
+        inflater = zstandard.ZstdDecompressor(max_window_size=max(max_bytes, 1 << 10))
+        with inflater.stream_reader(bytes(compressed), read_across_frames=True) as reader:
+            body = reader.read(max_bytes + 1)
+    except zstandard.ZstdError as error:
+        raise _corrupt("zstd", str(error)) from None
+    if len(body) > max_bytes:
+        raise _too_large(max_bytes)
+    return body
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"The body is larger than {max_bytes} bytes when inflated; send fewer events at a time.",
+        max_bytes=max_bytes,
+    )
+
+
+def _corrupt(encoding: str, reason: str) -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, f"The body is not valid {encoding}: {reason}.")

@@ -1,0 +1,184 @@
+"""The writing API: `POST /v1/feeds/{feed}/events`. It answers when Kafka has every event, on all in-sync replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from aiohttp import web
+from confluent_kafka import KafkaError
+from confluent_kafka.admin import AdminClient
+
+from headrace import metrics
+from headrace.http.problems import Problem, unavailable
+from headrace.kafka.bridge import Ack, Outgoing, ProducerBridge, QueueFull
+from headrace.kafka.topics import ensure_topics
+from headrace.producers.body import read_body
+from headrace.producers.incoming import Incoming, Parsed, Rejected, parse
+from headrace.schemas.catalogue import Catalogue, Entry
+from headrace.schemas.codec import InvalidData
+from headrace.schemas.event import to_headers
+from headrace.schemas.explain import Fault
+from headrace.settings import IngestSettings
+
+SLICE = 500
+"""Events encoded before other requests get the event loop."""
+
+Result = tuple[str, Ack] | Rejected
+
+
+class Ingest:
+    """The part of a service that writes events."""
+
+    def __init__(self, settings: IngestSettings, catalogue: Catalogue) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._bridge: ProducerBridge | None = None
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """One route."""
+        return [web.post("/v1/feeds/{feed}/events", self._post)]
+
+    async def start(self) -> None:
+        """Connect to Kafka, and make the topics that are missing."""
+        settings, kafka = self._settings, self._settings.kafka()
+        self._admin = AdminClient(kafka)
+        specs = [entry.feed.topic_spec() for entry in self._catalogue.values()]
+        await ensure_topics(self._admin, specs, replication_factor=settings.replication_factor)
+        self._bridge = ProducerBridge(
+            kafka,
+            name="ingest",
+            queue_bytes=settings.queue_bytes,
+            delivery_timeout_s=settings.delivery_timeout_s,
+        )
+
+    def trouble(self) -> str | None:
+        """Why writing would not work now."""
+        if self._bridge is None:
+            return "writing has not started"
+        return self._bridge.trouble()
+
+    async def drain(self) -> None:
+        """Nothing here lives longer than its request."""
+
+    async def close(self) -> None:
+        """Wait for the last acknowledgements, and leave Kafka."""
+        if self._bridge is not None:
+            await self._bridge.close(self._settings.drain_s)
+
+    async def _post(self, request: web.Request) -> web.Response:
+        entry = self._entry(request.match_info["feed"])
+        body = await read_body(request, self._settings.max_body_bytes)
+        parsed = parse(request.headers, request.headers.get("Content-Type", ""), body, entry)
+        results = await self._write(entry, parsed)
+        _count(entry.feed.name, results)
+        return answer(results)
+
+    def _entry(self, feed: str) -> Entry:
+        entry = self._catalogue.get(feed)
+        if entry is None:
+            raise Problem(HTTPStatus.NOT_FOUND, f"No feed is called {feed}; GET /v1/feeds lists them.")
+        if feed.endswith(".dead"):
+            raise Problem(
+                HTTPStatus.METHOD_NOT_ALLOWED, "Dead letters are written by Headrace alone.", headers={"Allow": "GET"}
+            )
+        return entry
+
+    async def _write(self, entry: Entry, parsed: Parsed) -> list[Result]:
+        """Write the good ones in their order; the result of each event, in the order of the request."""
+        assert self._bridge is not None
+        encoded: list[Outgoing | Rejected] = []
+        for index, item in enumerate(parsed):
+            if index % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+            encoded.append(self._encode(entry, item) if isinstance(item, Incoming) else item)
+        outgoing = [record for record in encoded if isinstance(record, Outgoing)]
+        try:
+            acknowledged = iter(await self._bridge.send(outgoing))
+        except QueueFull:
+            metrics.events_refused.labels(entry.feed.name, "queue_full").inc(len(outgoing))
+            raise
+        results: list[Result] = []
+        for item, record in zip(parsed, encoded, strict=True):
+            if isinstance(record, Rejected):
+                results.append(record)
+                continue
+            assert isinstance(item, Incoming)
+            verdict = next(acknowledged)
+            if isinstance(verdict, Ack):
+                metrics.bytes_in.labels(entry.feed.name, "ingest").inc(len(record.value or b""))
+                results.append((item.event.id, verdict))
+            else:
+                results.append(_undelivered(item.event.id, verdict))
+        return results
+
+    def _encode(self, entry: Entry, item: Incoming) -> Outgoing | Rejected:
+        feed, codec = entry.feed, entry.codec
+        try:
+            value = item.value if item.value is not None else codec.encode(item.data)
+        except InvalidData as error:
+            return Rejected(HTTPStatus.BAD_REQUEST, error.faults, item.event.id)
+        if len(value) > self._settings.max_event_bytes:
+            fault = Fault("", f"is {len(value)} bytes; at most {self._settings.max_event_bytes} are taken")
+            return Rejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [fault], item.event.id)
+        found = item.data.get(feed.key) if feed.key is not None and isinstance(item.data, dict) else None
+        if found is None and feed.compacted:
+            fault = Fault(f"/{feed.key}", "is the key, and a compacted feed needs one")
+            return Rejected(HTTPStatus.BAD_REQUEST, [fault], item.event.id)
+        key = None if found is None else str(found).encode()
+        headers = to_headers(item.event, codec.content_type)
+        return Outgoing(feed.topic, key, value, headers, time.time_ns() // 1_000_000)
+
+
+def _undelivered(event_id: str, error: KafkaError) -> Rejected:
+    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        return Rejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [Fault("", "is larger than Kafka takes")], event_id)
+    detail = f"was not acknowledged by Kafka ({error.name()}); it may have been written: retry with the same id"
+    return Rejected(HTTPStatus.SERVICE_UNAVAILABLE, [Fault("", detail)], event_id)
+
+
+def _count(feed: str, results: list[Result]) -> None:
+    rejected = [result for result in results if isinstance(result, Rejected)]
+    metrics.events_in.labels(feed, "ingest").inc(len(results) - len(rejected))
+    reasons = {400: "invalid", 413: "too_large", 503: "kafka"}
+    for result in rejected:
+        metrics.events_refused.labels(feed, reasons[result.status]).inc()
+
+
+def answer(results: list[Result]) -> web.Response:
+    """200 where all were written, 207 where some were, else a problem with the reasons of each."""
+    rejected = [result for result in results if isinstance(result, Rejected)]
+    if len(rejected) == len(results):
+        raise _problem(rejected)
+    events = [_told(result, with_status=bool(rejected)) for result in results]
+    return web.Response(
+        status=207 if rejected else 200, body=orjson.dumps({"events": events}), content_type="application/json"
+    )
+
+
+def _problem(rejected: list[Rejected]) -> Problem:
+    errors = [
+        {"index": index, "pointer": fault.pointer, "detail": fault.detail}
+        for index, result in enumerate(rejected)
+        for fault in result.faults
+    ]
+    statuses = {result.status for result in rejected}
+    if HTTPStatus.SERVICE_UNAVAILABLE in statuses:
+        problem = unavailable("Kafka did not acknowledge the events: retry with the same ids.", 2)
+        problem.extensions["errors"] = errors
+        return problem
+    status = statuses.pop() if len(statuses) == 1 else HTTPStatus.BAD_REQUEST
+    return Problem(status, "Nothing was written; see errors.", errors=errors)
+
+
+def _told(result: Result, *, with_status: bool) -> dict[str, Any]:
+    if isinstance(result, Rejected):
+        errors = [{"pointer": fault.pointer, "detail": fault.detail} for fault in result.faults]
+        return {"status": int(result.status), "id": result.id, "detail": result.detail, "errors": errors}
+    event_id, ack = result
+    told = {"id": event_id, "partition": ack.partition, "offset": ack.offset}
+    return {"status": 200, **told} if with_status else told
