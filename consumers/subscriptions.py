@@ -12,7 +12,6 @@ import orjson
 import structlog
 from aiohttp import web
 from confluent_kafka.admin import AdminClient
-from headrace.signing import generate_secret
 
 from headrace.consumers.core.position import PositionError
 from headrace.consumers.reading import Reading
@@ -33,6 +32,7 @@ from headrace.kafka.table import Table
 from headrace.kafka.topics import ensure_topics
 from headrace.schemas.event import now
 from headrace.settings import ServeSettings
+from headrace.signing import generate_secret
 
 log = structlog.get_logger(__name__)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from headrace.signing import header_id, sign
-
 from headrace import __version__, metrics
 from headrace.consumers.relay.http_client import AttemptFailed, HttpClient, Target
+from headrace.signing import header_id, sign
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 USER_AGENT = f"Headrace/{__version__}"

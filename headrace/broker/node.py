@@ -20,6 +20,8 @@ LOG_TAIL_BYTES = 3000
 
 LOG4J = """\
 status = error
+# Kafka says how it ended while it ends: log4j must not end before it.
+shutdownHook = disable
 appender.file.type = RollingFile
 appender.file.name = file
 appender.file.fileName = ${{sys:headrace.log}}

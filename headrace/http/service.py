@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol
 
 import orjson
@@ -72,29 +73,48 @@ def run_service(name: str, settings: Settings, port: int, make_parts: Callable[[
 
 
 async def _serve(name: str, settings: Settings, port: int, make_parts: Callable[[], Sequence[Part]]) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    stop, listening = asyncio.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with serving(make_parts(), host=settings.host, port=port, drain_s=settings.drain_s):
+            listening.set()
+            log.info("listening", service=name, host=settings.host, port=port)
+            await stop.wait()
+            log.info("draining", service=name)
+
+    task = asyncio.ensure_future(serve())
+
+    def on_signal() -> None:
+        stop.set()
+        if not listening.is_set():
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    parts = make_parts()
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    log.info("stopped", service=name)
+
+
+@contextlib.asynccontextmanager
+async def serving(parts: Sequence[Part], *, host: str, port: int, drain_s: float) -> AsyncIterator[int]:
+    """Start the parts, then listen; at the end drain and close them. Gives the port, a free one for 0."""
     started: list[Part] = []
     runner: web.AppRunner | None = None
     try:
         for part in parts:
             started.append(part)
-            if await _unless(stop, part.start()):
-                return
+            await part.start()
         runner = web.AppRunner(
             build_app(parts),
             access_log=None,
-            shutdown_timeout=settings.drain_s,
+            shutdown_timeout=drain_s,
             auto_decompress=False,  # whoever takes bodies inflates them under a cap of its own
         )
         await runner.setup()
-        await web.TCPSite(runner, settings.host, port, backlog=4096, reuse_port=False).start()
-        log.info("listening", service=name, host=settings.host, port=port)
-        await stop.wait()
-        log.info("draining", service=name)
+        site = web.TCPSite(runner, host, port, backlog=4096, reuse_port=False)
+        await site.start()
+        yield runner.addresses[0][1]
     finally:
         for part in started:
             await part.drain()
@@ -102,17 +122,3 @@ async def _serve(name: str, settings: Settings, port: int, make_parts: Callable[
             await runner.cleanup()
         for part in reversed(started):
             await part.close()
-        log.info("stopped", service=name)
-
-
-async def _unless(stop: asyncio.Event, starting: Coroutine[None, None, None]) -> bool:
-    """Wait for a start, or for the stop that comes first; True where that is so."""
-    task = asyncio.ensure_future(starting)
-    stopped = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    if task.done():
-        stopped.cancel()
-        task.result()
-        return False
-    task.cancel()
-    return True
