@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 
 import zstandard
-from aiohttp import web
+from aiohttp import ClientError, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from headrace.http.problems import Problem
 
 ACCEPTED = "gzip, zstd, identity"
+ZSTD_PIECE_BYTES = 256
+"""Inflated at once. A block of four bytes may expand to 128 KiB, so this many to 8 MiB beyond the cap at most."""
 
 
 async def read_body(request: web.Request, max_bytes: int) -> bytes:
@@ -32,18 +36,29 @@ async def read_body(request: web.Request, max_bytes: int) -> bytes:
             headers={"Accept-Encoding": ACCEPTED},
         )
     body = bytearray()
-    async for chunk in request.content.iter_any():
+    async for chunk in _chunks(request, max_bytes):
         body += chunk
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
     return bytes(body)
+
+
+async def _chunks(request: web.Request, max_bytes: int) -> AsyncIterator[bytes]:
+    """What is sent, under the same cap: an endless body may well expand to nothing."""
+    sent_bytes = 0
+    try:
+        async for chunk in request.content.iter_any():
+            sent_bytes += len(chunk)
+            if sent_bytes > max_bytes:
+                raise _too_large(max_bytes)
+            yield chunk
+    except (ClientError, HttpProcessingError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"The body breaks off or is not framed as HTTP says: {error}.") from None
 
 
 async def _gunzip(request: web.Request, max_bytes: int) -> bytes:
     body = bytearray()
     inflater = zlib.decompressobj(wbits=31)
     try:
-        async for chunk in request.content.iter_any():
+        async for chunk in _chunks(request, max_bytes):
             left = chunk
             while left:
                 if inflater.eof:  # a gzip file may have several members
@@ -60,21 +75,29 @@ async def _gunzip(request: web.Request, max_bytes: int) -> bytes:
 
 
 async def _unzstd(request: web.Request, max_bytes: int) -> bytes:
-    compressed = bytearray()
-    async for chunk in request.content.iter_any():
-        compressed += chunk
-        if len(compressed) > max_bytes:
-            raise _too_large(max_bytes)
+    body = bytearray()
+    # A window beyond the cap could only serve a body beyond it.
+    decompressor = zstandard.ZstdDecompressor(max_window_size=max(max_bytes, 1 << 10))
+    # Not its stream_reader, which takes the end of the input for the end of the frame.
+    inflater = decompressor.decompressobj()
     try:
-        # A window beyond the cap could only serve a body beyond it.
-        inflater = zstandard.ZstdDecompressor(max_window_size=max(max_bytes, 1 << 10))
-        with inflater.stream_reader(bytes(compressed), read_across_frames=True) as reader:
-            body = reader.read(max_bytes + 1)
+        async for chunk in _chunks(request, max_bytes):
+            at = 0
+            while at < len(chunk):
+                if inflater.eof:  # several frames may follow one another
+                    inflater = decompressor.decompressobj()
+                piece = chunk[at : at + ZSTD_PIECE_BYTES]
+                body += inflater.decompress(piece)
+                if len(body) > max_bytes:
+                    raise _too_large(max_bytes)
+                at += len(piece) - len(inflater.unused_data)
     except zstandard.ZstdError as error:
+        if "too much memory" in str(error):
+            raise _too_large(max_bytes) from None
         raise _corrupt("zstd", str(error)) from None
-    if len(body) > max_bytes:
-        raise _too_large(max_bytes)
-    return body
+    if not inflater.eof:
+        raise _corrupt("zstd", "it ends too early")
+    return bytes(body)
 
 
 def _too_large(max_bytes: int) -> Problem:

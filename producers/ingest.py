@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -18,11 +19,12 @@ from headrace.http.problems import Problem, unavailable
 from headrace.kafka.bridge import Ack, Outgoing, ProducerBridge, QueueFull
 from headrace.kafka.topics import ensure_topics
 from headrace.producers.body import read_body
-from headrace.producers.incoming import Incoming, Parsed, Rejected, parse
+from headrace.producers.idempotency import IdempotencyKeys
+from headrace.producers.incoming import Incoming, Parsed, Rejected, idempotency_key, parse
 from headrace.schemas.catalogue import Catalogue, Entry
 from headrace.schemas.codec import InvalidData
 from headrace.schemas.event import to_headers
-from headrace.schemas.explain import Fault
+from headrace.schemas.explain import Fault, escape
 from headrace.settings import IngestSettings
 
 SLICE = 500
@@ -38,6 +40,7 @@ class Ingest:
         self._settings = settings
         self._catalogue = catalogue
         self._bridge: ProducerBridge | None = None
+        self._keys = IdempotencyKeys()
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """One route."""
@@ -74,9 +77,11 @@ class Ingest:
         entry = self._entry(request.match_info["feed"])
         body = await read_body(request, self._settings.max_body_bytes)
         parsed = parse(request.headers, request.headers.get("Content-Type", ""), body, entry)
-        results = await self._write(entry, parsed)
-        _count(entry.feed.name, results)
-        return answer(results)
+        key = idempotency_key(request.headers)
+        with contextlib.nullcontext() if key is None else self._keys.hold(entry.feed.name, key, body):
+            results = await self._write(entry, parsed)
+            _count(entry.feed.name, results)
+            return answer(results)
 
     def _entry(self, feed: str) -> Entry:
         entry = self._catalogue.get(feed)
@@ -121,17 +126,24 @@ class Ingest:
         try:
             value = item.value if item.value is not None else codec.encode(item.data)
         except InvalidData as error:
-            return Rejected(HTTPStatus.BAD_REQUEST, error.faults, item.event.id)
+            faults = [Fault(item.at + fault.pointer, fault.detail) for fault in error.faults]
+            return Rejected(HTTPStatus.BAD_REQUEST, faults, item.event.id)
         if len(value) > self._settings.max_event_bytes:
-            fault = Fault("", f"is {len(value)} bytes; at most {self._settings.max_event_bytes} are taken")
+            fault = Fault(item.at, f"is {len(value)} bytes; at most {self._settings.max_event_bytes} are taken")
             return Rejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [fault], item.event.id)
         found = item.data.get(feed.key) if feed.key is not None and isinstance(item.data, dict) else None
         if found is None and feed.compacted:
-            fault = Fault(f"/{feed.key}", "is the key, and a compacted feed needs one")
+            fault = Fault(f"{item.at}/{escape(feed.key or '')}", "is the key, and a compacted feed needs one")
             return Rejected(HTTPStatus.BAD_REQUEST, [fault], item.event.id)
-        key = None if found is None else str(found).encode()
+        key = _key(found) if feed.key is not None else _key(item.partition_key)
         headers = to_headers(item.event, codec.content_type)
         return Outgoing(feed.topic, key, value, headers, time.time_ns() // 1_000_000)
+
+
+def _key(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    return str(value).encode() if isinstance(value, str | int | float) else orjson.dumps(value)
 
 
 def _undelivered(event_id: str, error: KafkaError) -> Rejected:

@@ -3,189 +3,213 @@
 | Avro | JSON |
 |---|---|
 | bytes, fixed | base64 text |
-| decimal | text, `"12.30"`; a number is taken too |
+| decimal | text, `"12.30"`; a number is taken too while a double holds it exactly |
 | timestamp-millis, timestamp-micros | RFC 3339 text; milliseconds / microseconds since 1970 are taken too |
+| local-timestamp-millis, local-timestamp-micros | the same without an offset |
 | date | `"2013-01-31"` |
 | time-millis, time-micros | `"05:15:00"` |
 | uuid | text |
+
+What would be rounded or cut is refused. In a union the first branch that fits is taken, but numbers try int and long
+first and text tries bytes last: any text of four letters is base64 too.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Iterator
+from datetime import time
+from decimal import Decimal
 from typing import Any
 
 import orjson
+from fastavro.read import LOGICAL_READERS
 
-Convert = Callable[[Any], Any]
+from headrace.schemas.avro_leaf import Convert, Unconvertible, expected, leaf
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Unconvertible(ValueError):
-    """A JSON value that cannot become the Avro type."""
+__all__ = ["Unconvertible", "converter", "is_recursive", "named_types", "to_json", "writable"]
 
 
-def _bytes(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise Unconvertible("expected base64 text")
-    try:
-        return base64.b64decode(value, validate=True)
-    except binascii.Error as error:
-        raise Unconvertible("not base64") from error
+def converter(schema: Any) -> Convert:
+    """A function from a JSON value to the Avro value by itself: that of a union without the name of its branch."""
+    convert = writable(schema)
+
+    def by_itself(value: Any) -> Any:
+        converted = convert(value)
+        return converted[1] if isinstance(converted, tuple) else converted
+
+    return by_itself
 
 
-def _decimal(value: Any) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Unconvertible("expected a decimal as text")
-    try:
-        return Decimal(str(value))
-    except InvalidOperation as error:
-        raise Unconvertible("not a decimal") from error
+def writable(schema: Any, named: dict[str, Convert] | None = None) -> Convert:
+    """A function from a JSON value to what fastavro writes, with the branch of every union named.
 
-
-def _timestamp(unit: timedelta) -> Convert:
-    def convert(value: Any) -> datetime:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return _EPOCH + value * unit
-        try:
-            moment = datetime.fromisoformat(value)
-        except (TypeError, ValueError) as error:
-            raise Unconvertible("not an RFC 3339 time") from error
-        if moment.tzinfo is None:
-            raise Unconvertible("a time needs its offset from UTC, such as Z")
-        return moment
-
-    return convert
-
-
-def _iso(kind: type[date] | type[time]) -> Convert:
-    def convert(value: Any) -> date | time:
-        try:
-            return kind.fromisoformat(value)
-        except (TypeError, ValueError) as error:
-            raise Unconvertible(f"not a {kind.__name__} such as {kind.max.isoformat()}") from error
-
-    return convert
-
-
-_LOGICAL: dict[tuple[str, str], Convert] = {
-    ("long", "timestamp-millis"): _timestamp(timedelta(milliseconds=1)),
-    ("long", "timestamp-micros"): _timestamp(timedelta(microseconds=1)),
-    ("int", "date"): _iso(date),
-    ("int", "time-millis"): _iso(time),
-    ("long", "time-micros"): _iso(time),
-    ("bytes", "decimal"): _decimal,
-    ("fixed", "decimal"): _decimal,
-}
-
-
-def converter(schema: Any, named: dict[str, Any] | None = None) -> Convert | None:
-    """A function from a JSON value to the value that fastavro writes, or None where they are the same.
-
-    `schema` is a parsed schema (references by full name). Values whose shape is wrong pass unchanged: the writer
-    refuses them. The function raises `Unconvertible` for text that does not parse.
+    `schema` is a parsed schema (references by full name). The function raises `Unconvertible` for a value that does
+    not fit, at its first fault: `explain` tells them all.
     """
     named = {} if named is None else named
     if isinstance(schema, list):
         return _union(schema, named)
+    if (step := leaf(schema)) is not None:
+        if isinstance(schema, dict) and "name" in schema:
+            named[schema["name"]] = step
+        return step
     if isinstance(schema, str):
-        if schema in named:
-            return _late(schema, named)
-        return _bytes if schema == "bytes" else None
+        return _late(schema, named)
     kind = schema["type"]
-    if isinstance(kind, dict | list):
-        return converter(kind, named)
-    if (logical := _LOGICAL.get((kind, schema.get("logicalType", "")))) is not None:
-        return logical
-    if kind == "record":
+    if kind in ("record", "error"):
         return _record(schema, named)
     if kind == "array":
-        return _array(converter(schema["items"], named))
+        return _array(writable(schema["items"], named))
     if kind == "map":
-        return _map(converter(schema["values"], named))
-    if kind in ("bytes", "fixed"):
-        return _bytes
-    if kind in ("enum", *_PRIMITIVES):
-        return None
-    return _late(kind, named)
+        return _map(writable(schema["values"], named))
+    return writable(kind, named)
 
 
-_PRIMITIVES = ("null", "boolean", "int", "long", "float", "double", "string")
+def _record(schema: dict[str, Any], named: dict[str, Convert]) -> Convert:
+    steps: list[tuple[str, Convert, bool]] = []
 
-
-def _record(schema: dict[str, Any], named: dict[str, Any]) -> Convert | None:
-    # A type may hold itself: its own name stands for it while its fields are compiled.
-    named[schema["name"]] = None
-    steps = [(f["name"], step) for f in schema["fields"] if (step := converter(f["type"], named)) is not None]
-    if not steps:
-        return None
-
-    def convert(value: Any) -> Any:
+    def convert(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
-            return value
-        value = dict(value)
-        for name, step in steps:
+            raise expected("an object", value)
+        converted = {}
+        for name, step, required in steps:
             if name in value:
-                value[name] = step(value[name])
-        return value
+                converted[name] = step(value[name])
+            elif required:
+                raise Unconvertible(f"{name} is required")
+        if len(converted) != len(value):
+            raise Unconvertible(f"{schema['name']} has no field {', '.join(value.keys() - converted.keys())}")
+        return converted
 
+    # A type may hold itself, so it has its name before its fields have their types.
     named[schema["name"]] = convert
+    steps += [(f["name"], writable(f["type"], named), "default" not in f) for f in schema["fields"]]
     return convert
 
 
-def _late(name: str, named: dict[str, Any]) -> Convert:
-    def convert(value: Any) -> Any:
-        step = named.get(name)
-        return value if step is None else step(value)
+def _late(name: str, named: dict[str, Convert]) -> Convert:
+    return lambda value: named[name](value)
+
+
+def _array(step: Convert) -> Convert:
+    def convert(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise expected("an array", value)
+        return [step(item) for item in value]
 
     return convert
 
 
-def _array(step: Convert | None) -> Convert | None:
-    if step is None:
-        return None
-    return lambda value: [step(item) for item in value] if isinstance(value, list) else value
+def _map(step: Convert) -> Convert:
+    def convert(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise expected("an object", value)
+        return {key: step(item) for key, item in value.items()}
+
+    return convert
 
 
-def _map(step: Convert | None) -> Convert | None:
-    if step is None:
-        return None
-    return lambda value: {k: step(v) for k, v in value.items()} if isinstance(value, dict) else value
+def _union(branches: list[Any], named: dict[str, Convert]) -> Convert:
+    nullable = "null" in branches
+    # All are compiled in their own order: a later one may name a type that an earlier one defines.
+    steps = [(_branch(branch), writable(branch, named), _rank(branch)) for branch in branches if branch != "null"]
+    steps.sort(key=lambda step: step[2])
 
-
-def _union(branches: list[Any], named: dict[str, Any]) -> Convert | None:
-    steps = [step for branch in branches if branch != "null" and (step := converter(branch, named)) is not None]
-    if not steps:
-        return None
-    others = sum(branch != "null" for branch in branches) - len(steps)
-
-    def convert(value: Any) -> Any:
-        if value is None:
+    def convert(value: Any) -> tuple[str, Any] | None:
+        if value is None and nullable:
             return None
-        for step in steps:
+        for name, step, _ in steps:
             try:
-                return step(value)
+                # fastavro's notation for the branch that is meant; left alone it takes the first that might do.
+                return name, step(value)
             except Unconvertible:
-                if len(steps) == 1 and not others:
+                if len(steps) == 1:
                     raise
-        return value
+        raise Unconvertible("fits no branch of the union")
 
     return convert
+
+
+def _branch(schema: Any) -> str:
+    """The name of a union's branch: of a named type its own, of others the type's."""
+    name = schema if isinstance(schema, str) else schema.get("name", schema["type"])
+    assert isinstance(name, str)
+    return name
+
+
+def _rank(schema: Any) -> int:
+    if isinstance(schema, dict) and "logicalType" in schema:
+        return 3
+    kind = _branch(schema) if isinstance(schema, str) else schema["type"]
+    return {"int": 0, "long": 0, "double": 1, "float": 2, "bytes": 4, "fixed": 4}.get(kind, 3)
+
+
+def named_types(schema: Any) -> dict[str, Any]:
+    """The definitions of all named types in a parsed schema, by full name."""
+    return {node["name"]: node for node in _nodes(schema) if "name" in node}
+
+
+def is_recursive(schema: Any) -> bool:
+    """Whether a type of the parsed schema can hold itself, so that its values can be nested without end."""
+    named = named_types(schema)
+
+    def holds_itself(node: Any, within: frozenset[str]) -> bool:
+        if isinstance(node, list):
+            return any(holds_itself(branch, within) for branch in node)
+        if isinstance(node, str):
+            return node in within or (node in named and holds_itself(named[node], within))
+        if "name" in node:
+            if node["name"] in within:
+                return True
+            within = within | {node["name"]}
+        inner = [node[part] for part in ("items", "values") if part in node]
+        inner += [field["type"] for field in node.get("fields", ())]
+        if isinstance(node["type"], dict | list):
+            inner.append(node["type"])
+        return any(holds_itself(part, within) for part in inner)
+
+    return holds_itself(schema, frozenset())
+
+
+def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, list):
+        for branch in schema:
+            yield from _nodes(branch)
+    elif isinstance(schema, dict):
+        yield schema
+        for part in ("type", "items", "values"):
+            yield from _nodes(schema.get(part))
+        for field in schema.get("fields", ()):
+            yield from _nodes(field["type"])
+
+
+class _TimeOfDay(time):
+    """A time that orjson leaves to us: of a plain one it says 10 ms as `.10000`, ten times as much (3.13)."""
+
+
+def _time_of_day(read: Callable[..., time]) -> Callable[..., time]:
+    def told_by_us(count: int, writer: Any = None, reader: Any = None) -> time:
+        moment = read(count, writer, reader)
+        return _TimeOfDay(moment.hour, moment.minute, moment.second, moment.microsecond)
+
+    return told_by_us
+
+
+for _name in ("int-time-millis", "long-time-micros"):
+    LOGICAL_READERS[_name] = _time_of_day(LOGICAL_READERS[_name])
 
 
 def to_json(value: Any) -> bytes:
-    """A decoded Avro value, or a dict that holds one, as JSON text."""
+    """A decoded Avro value, or a dict that holds one, as JSON text. NaN and infinities, which JSON lacks, are null."""
     return orjson.dumps(value, default=_unsayable, option=orjson.OPT_UTC_Z)
 
 
 def _unsayable(value: Any) -> str:
     if isinstance(value, Decimal):
-        return str(value)
+        return format(value, "f")
+    if isinstance(value, _TimeOfDay):
+        return value.isoformat()
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     raise TypeError(f"{type(value).__name__} has no JSON form")

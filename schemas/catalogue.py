@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headrace.schemas.codec import Codec, codec_of
-from headrace.schemas.feed import Feed, FeedError, load_feed
-from headrace.schemas.ids import FileIds, Ids, read_current
+from headrace.schemas.feed import Feed, FeedError, feed_files, load_feed
+from headrace.schemas.ids import FileIds, Ids, Schema, read_current
 from headrace.settings import Settings
 
 BUILT_IN = Path(__file__).resolve().parent
@@ -50,15 +50,27 @@ def load_catalogue(settings: Settings) -> Catalogue:
     ids = _ids(settings, found)
     entries: dict[str, Entry] = {}
     for directory in found:
-        for path in sorted((directory / "feeds").glob("*.toml")):
+        for path in feed_files(directory):
             feed = load_feed(path)
             if feed.name in entries:
                 raise FeedError(f"{path}: a feed of this name exists already; rename the file")
             schema = read_current(feed.schema, directory) if feed.schema else None
+            _check_key(feed, schema, path)
             entry = Entry(feed, codec_of(feed, schema, ids))
             entries[feed.name] = entry
             entries[f"{feed.name}.dead"] = _dead_letters(entry)
     return Catalogue(entries)
+
+
+def _check_key(feed: Feed, schema: Schema | None, path: Path) -> None:
+    """A key that no event has would quietly leave all of them without one."""
+    if feed.key is None and feed.compacted:
+        raise FeedError(f"{path}: key: a compacted feed needs one")
+    if feed.key is None or schema is None:
+        return
+    fields = schema.definition().get("fields", ())
+    if feed.key not in {field["name"] for field in fields}:
+        raise FeedError(f"{path}: key: {schema.name} has no field {feed.key}")
 
 
 def _ids(settings: Settings, found: list[Path]) -> Ids:

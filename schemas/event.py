@@ -21,6 +21,9 @@ PREFIX = "ce_"
 SPEC_VERSION = "1.0"
 SEQUENCE_DIGITS = 19
 
+# Members of the JSON form that say what is in the value; a header of such a name says nothing.
+_NO_ATTRIBUTES = ("ce_", "ce_data", "ce_data_base64", "ce_dataerror")
+
 KafkaHeaders = Sequence[tuple[str, str | bytes | None]]
 
 
@@ -73,7 +76,7 @@ def to_headers(event: Event, content_type: str) -> list[tuple[str, str | bytes |
 def event_id(headers: KafkaHeaders | None, topic: str, partition: int, offset: int) -> str:
     """The id of a record's event."""
     for name, value in headers or ():
-        if name == "ce_id" and value is not None:
+        if name == "ce_id" and value:
             return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     return f"{topic}:{partition}:{offset}"
 
@@ -97,10 +100,9 @@ def to_structured_json(
     """
     event: dict[str, Any] = {"specversion": SPEC_VERSION, "id": "", **defaults}
     for name, text in headers or ():
-        if name.startswith(PREFIX) and text is not None:
+        if name.startswith(PREFIX) and text and name not in _NO_ATTRIBUTES:
             event[name[3:]] = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    if not event["id"]:
-        event["id"] = f"{topic}:{partition}:{offset}"
+    event["id"] = event_id(headers, topic, partition, offset)
     if "time" not in event:
         event["time"] = rfc3339(timestamp_ms)
     if key is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from headrace.errors import Misconfigured
 from headrace.kafka.topics import TopicSpec
 
 Format = Literal["avro", "json", "bytes"]
@@ -17,9 +19,11 @@ Compatibility = Literal[
 ]
 
 HOUR_MS = 3_600_000
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,244}")
+"""Kafka's rule, with room for `.dead`."""
 
 
-class FeedError(Exception):
+class FeedError(Misconfigured):
     """A feed definition cannot be used; the message names the file and what to change."""
 
 
@@ -80,8 +84,14 @@ class Feed:
 
 def avro_feeds(directory: Path) -> list[Feed]:
     """The feeds with a schema that `feeds/*.toml` of a directory defines; raises `FeedError`."""
-    feeds = [load_feed(path) for path in sorted((directory / "feeds").glob("*.toml"))]
-    return [feed for feed in feeds if feed.schema is not None]
+    return [feed for path in feed_files(directory) if (feed := load_feed(path)).schema is not None]
+
+
+def feed_files(directory: Path) -> list[Path]:
+    """The definitions in a directory; raises `FeedError` where it is no directory of feeds."""
+    if not (directory / "feeds").is_dir():
+        raise FeedError(f"{directory}: has no folder feeds/ with a <name>.toml for each feed: give the folder above it")
+    return sorted((directory / "feeds").glob("*.toml"))
 
 
 def load_feed(path: Path) -> Feed:
@@ -89,12 +99,17 @@ def load_feed(path: Path) -> Feed:
     name = path.name.removesuffix(".toml")
     try:
         definition = _Definition.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except tomllib.TOMLDecodeError as error:
-        raise FeedError(f"{path}: not TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise FeedError(f"{path}: {field}: {first['msg']}") from error
+    except ValueError as error:  # TOML's, and UTF-8's
+        raise FeedError(f"{path}: not TOML: {error}") from error
+    topic = definition.topic or name
+    if name.endswith(".dead"):
+        raise FeedError(f"{path}: names that end in .dead are those of dead letters; rename the file")
+    if not _TOPIC.fullmatch(topic) or not _TOPIC.fullmatch(name) or topic.strip(".") == "":
+        raise FeedError(f"{path}: feeds and topics have names of letters, digits, '.', '_' and '-', at most 244")
     form: Format = definition.format or ("avro" if definition.schema_name else "json")
     if (form == "avro") != (definition.schema_name is not None):
         raise FeedError(f"{path}: schema: an Avro feed needs one, and no other feed may have one")
@@ -104,7 +119,7 @@ def load_feed(path: Path) -> Feed:
     return Feed(
         name=name,
         description=definition.description,
-        topic=definition.topic or name,
+        topic=topic,
         format=form,
         media_type=definition.media_type or media_types[form],
         event_type=definition.event_type or definition.schema_name or name,

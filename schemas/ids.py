@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fastavro import parse_schema
-from fastavro.schema import fingerprint, load_schema, to_parsing_canonical_form
+from fastavro.schema import load_schema
+
+from headrace.errors import Misconfigured
+from headrace.schemas.defaults import with_values
 
 
-class SchemaError(Exception):
+class SchemaError(Misconfigured):
     """A schema cannot be used; the message names it and what to do."""
 
 
@@ -21,24 +24,29 @@ class UnknownSchema(ValueError):
     """An event names a schema id that is not known here."""
 
 
+class RegistryUnavailable(Exception):
+    """The registry does not answer: nothing can be said of an event whose schema is not known yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A parsed Avro schema. `shape` is equal for schemas whose encodings are equal."""
+    """A parsed Avro schema. `shape` is equal for schemas whose encodings are equal and mean the same."""
 
     name: str
     parsed: Any
     shape: str
+    written: dict[str, Any] | list[Any] | str
 
     @classmethod
     def of(cls, name: str, parsed: Any) -> Schema:
         """A schema from its parsed form."""
-        return cls(name, parsed, fingerprint(to_parsing_canonical_form(parsed), "sha256"))
+        shape = hashlib.sha256(json.dumps(_shape(parsed), sort_keys=True).encode()).hexdigest()
+        return cls(name, with_values(parsed), shape, _without_marks(parsed))
 
     def definition(self) -> dict[str, Any]:
         """The schema as it is written down, with all the types it names inside it."""
-        cleaned = _without_marks(self.parsed)
-        assert isinstance(cleaned, dict)
-        return cleaned
+        assert isinstance(self.written, dict)
+        return self.written
 
 
 def _without_marks(node: Any) -> Any:
@@ -46,6 +54,21 @@ def _without_marks(node: Any) -> Any:
     if isinstance(node, dict):
         return {key: _without_marks(value) for key, value in node.items() if not key.startswith("__")}
     return [_without_marks(item) for item in node] if isinstance(node, list) else node
+
+
+_SHAPING = ("type", "name", "items", "values", "symbols", "size", "logicalType", "precision", "scale")
+
+
+def _shape(node: Any) -> Any:
+    """What decides about bytes and their meaning: Avro's parsing canonical form, but with the logical types."""
+    if isinstance(node, list):
+        return [_shape(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    shape = {part: _shape(node[part]) for part in _SHAPING if part in node}
+    if "fields" in node:
+        shape["fields"] = [_shape(field) for field in node["fields"]]
+    return shape["type"] if shape.keys() == {"type"} else shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +92,7 @@ class Ids(Protocol):
         """The id to write with; raises `SchemaError` where the schema was never released."""
 
     def schema_of(self, schema_id: int) -> Schema:
-        """The schema that an event was written with; raises `UnknownSchema`."""
+        """The schema that an event was written with; raises `UnknownSchema`, or `RegistryUnavailable`: ask again."""
 
 
 class FileIds:
@@ -108,12 +131,18 @@ def releases(directory: Path) -> list[Release]:
     path = directory / "ids.json"
     if not path.exists():
         return []
-    return [Release(**entry) for entry in json.loads(path.read_text("utf-8"))]
+    try:
+        return [Release(**entry) for entry in json.loads(path.read_text("utf-8"))]
+    except (TypeError, ValueError) as error:
+        raise SchemaError(f"{path}: {error}: restore what `headrace schemas release` wrote") from error
 
 
 def read_release(release: Release, directory: Path) -> Schema:
     """The schema of a release; raises `SchemaError` where its file is not what was released."""
-    content = release.path(directory).read_bytes()
+    try:
+        content = release.path(directory).read_bytes()
+    except OSError as error:
+        raise SchemaError(f"{release.path(directory)}: {error.strerror}: restore it") from error
     if hashlib.sha256(content).hexdigest() != release.sha256:
         raise SchemaError(f"{release.path(directory)} was changed after its release: restore it, and release a new one")
     return Schema.of(release.schema, parse_schema(json.loads(content)))
@@ -125,6 +154,9 @@ def read_current(name: str, directory: Path) -> Schema:
     if not path.exists():
         raise SchemaError(f"{path}: no such schema")
     try:
-        return Schema.of(name, load_schema(str(path)))
+        schema = Schema.of(name, load_schema(str(path)))
     except Exception as error:
         raise SchemaError(f"{path}: {error}") from error
+    if not isinstance(schema.parsed, dict):
+        raise SchemaError(f"{path}: events are of one type, best a record; give the union a field of its own")
+    return schema

@@ -10,15 +10,11 @@ from confluent_kafka.schema_registry import Schema as RegistrySchema
 from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistryError
 from fastavro import parse_schema
 
-from headrace.schemas.ids import Schema, SchemaError, UnknownSchema
+from headrace.schemas.ids import RegistryUnavailable, Schema, SchemaError, UnknownSchema
 
 NOT_FOUND = 404
 UNKNOWN_FOR_S = 5.0
 """How long an id that the registry did not know is not asked for again."""
-
-
-class RegistryUnavailable(Exception):
-    """The registry does not answer: nothing can be said of an event whose schema is not known yet."""
 
 
 class RegistryIds:
@@ -49,7 +45,9 @@ class RegistryIds:
         if time.monotonic() - self._unknown.get(schema_id, -UNKNOWN_FOR_S) < UNKNOWN_FOR_S:
             raise UnknownSchema(f"the registry does not know schema id {schema_id}")
         try:
-            text = self._client.get_schema(schema_id).schema_str
+            registered = self._client.get_schema(schema_id)
+            named: dict[str, Any] = {}
+            self._add_references(registered, named)
         except SchemaRegistryError as error:
             if error.http_status_code != NOT_FOUND:
                 raise RegistryUnavailable(str(error)) from error
@@ -57,7 +55,21 @@ class RegistryIds:
             raise UnknownSchema(f"the registry does not know schema id {schema_id}") from error
         except Exception as error:  # as above
             raise RegistryUnavailable(str(error)) from error
-        parsed = parse_schema(json.loads(text or "null"))
+        try:
+            parsed = parse_schema(json.loads(registered.schema_str or ""), named)
+        except Exception as error:  # JSON's and fastavro's many kinds
+            raise UnknownSchema(f"schema id {schema_id} is not Avro that can be used: {error}") from error
         schema = Schema.of(parsed["name"] if isinstance(parsed, dict) else str(parsed), parsed)
         self._schemas[schema_id] = schema
         return schema
+
+    def _add_references(self, registered: RegistrySchema, named: dict[str, Any]) -> None:
+        """Parse the types of other subjects that a schema names, and what those name, into `named`."""
+        for reference in registered.references or ():
+            if reference.name in named:
+                continue
+            assert reference.subject is not None
+            assert reference.version is not None
+            other = self._client.get_version(reference.subject, reference.version).schema
+            self._add_references(other, named)
+            parse_schema(json.loads(other.schema_str or ""), named)

@@ -16,6 +16,9 @@ from headrace.schemas.feed import avro_feeds
 from headrace.schemas.ids import Release, Schema, SchemaError, read_current, read_release, releases
 from headrace.schemas.sample import sample
 
+FIRST_OWN_ID = 1000
+"""Ids below are for the built-in schemas, so that a later Headrace does not take one that a user's events have."""
+
 
 def release_all(directory: Path, others: Iterable[Path] = ()) -> list[Release]:
     """Release every schema of a directory that is not what was released last. Returns the new releases.
@@ -23,7 +26,10 @@ def release_all(directory: Path, others: Iterable[Path] = ()) -> list[Release]:
     `others` are directories whose ids are taken. Raises `SchemaError` for a change that readers could not bear.
     """
     known = releases(directory)
+    others = list(others)
     taken = max((r.id for d in (directory, *others) for r in releases(d)), default=0)
+    if others:
+        taken = max(taken, FIRST_OWN_ID - 1)
     made: list[Release] = []
     for feed in avro_feeds(directory):
         assert feed.schema is not None

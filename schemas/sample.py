@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
+from headrace.schemas.avro_json import named_types
+
 _LOGICAL: dict[str, Any] = {
     "timestamp-millis": datetime(2013, 1, 31, 23, 59, 59, 123000, UTC),
     "timestamp-micros": datetime(2013, 1, 31, 23, 59, 59, 123456, UTC),
@@ -29,15 +31,13 @@ _PRIMITIVES: dict[str, Any] = {
 
 def sample(schema: Any, named: dict[str, Any] | None = None, depth: int = 0) -> Any:
     """A value with an entry in every array and map, and the last branch of every union while it is not too deep."""
-    named = {} if named is None else named
+    named = named_types(schema) if named is None else named
     if isinstance(schema, list):
         branch = schema[-1] if depth < 20 or "null" not in schema else "null"
         return sample(branch, named, depth + 1)
     if isinstance(schema, str):
         return _PRIMITIVES[schema] if schema in _PRIMITIVES else sample(named[schema], named, depth + 1)
     kind = schema["type"]
-    if "name" in schema:
-        named[schema["name"]] = schema
     logical = schema.get("logicalType")
     if logical == "decimal":
         return Decimal(1).scaleb(-schema.get("scale", 0))

@@ -13,6 +13,7 @@ from aiohttp import web
 from headrace import metrics
 from headrace.kafka.bridge import QueueFull
 from headrace.kafka.offsets import KafkaUnavailable
+from headrace.schemas.ids import RegistryUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,9 @@ class Problem(Exception):
 
     def body(self) -> dict[str, Any]:
         """The problem's members; `type` is about:blank, so `title` is the status's own phrase."""
-        return {"title": self.status.phrase, "status": int(self.status), "detail": self.detail, **self.extensions}
+        # Headers are quoted in it, and those may hold any bytes; aiohttp gives them as lone surrogates.
+        detail = self.detail.encode("utf-8", "replace").decode()
+        return {"title": self.status.phrase, "status": int(self.status), "detail": detail, **self.extensions}
 
     def response(self) -> web.Response:
         """The answer."""
@@ -71,6 +74,8 @@ async def problem_details(request: web.Request, handler: Handler) -> web.StreamR
         response = unavailable(f"Too much is waiting for Kafka: {error}. Nothing was written.").response()
     except KafkaUnavailable as error:
         response = unavailable(f"Kafka does not answer: {error}", retry_after_s=2).response()
+    except RegistryUnavailable as error:
+        response = unavailable(f"The schema registry does not answer: {error}", retry_after_s=2).response()
     except ConnectionError:
         raise
     except Exception:

@@ -7,6 +7,7 @@ per event costs three quarters of the throughput.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -76,8 +77,9 @@ class ProducerBridge:
     """An idempotent producer with `acks=all`, for one event loop.
 
     `queue_bytes` bounds what waits for acknowledgement; a request beyond it is refused whole with `QueueFull`.
-    `delivery_timeout_s` bounds the wait for an acknowledgement. After a fatal error (an idempotent producer can be
-    fenced by the broker) the next request gets a new producer.
+    `delivery_timeout_s` bounds the wait for an acknowledgement; 0 waits for ever. After a fatal error (an idempotent
+    producer can be fenced by the broker) the next request gets a new producer. With `gapless`, a record that fails is
+    such an error: none that was sent after it is written.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class ProducerBridge:
         queue_bytes: int = 64 * 2**20,
         delivery_timeout_s: float = 10.0,
         linger_ms: float = 2,
+        gapless: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._queue_bytes = queue_bytes
@@ -95,6 +98,7 @@ class ProducerBridge:
         self._name = name
         self._config = {
             **kafka,
+            "logger": logging.getLogger("librdkafka"),
             "client.id": f"headrace-{name}",
             "acks": "all",
             "enable.idempotence": True,
@@ -107,6 +111,7 @@ class ProducerBridge:
             "queue.buffering.max.kbytes": 2 * queue_bytes // 1024 + 1024,
             "queue.buffering.max.messages": 0,
             "statistics.interval.ms": 5000,
+            **({"enable.gapless.guarantee": True} if gapless else {}),
         }
         self._session = _Session(self._config, self._loop, self._settle, name)
 
@@ -200,10 +205,9 @@ class _Session:
                     timestamp=record.timestamp_ms,
                     headers=record.headers,
                 )
-            except (BufferError, KafkaException) as error:
-                code = KafkaError._QUEUE_FULL if isinstance(error, BufferError) else error.args[0].code()
+            except (BufferError, KafkaException, OverflowError, TypeError, ValueError) as error:
                 # The poll thread alone settles records, so that a request has one writer.
-                self._refused.append((request, index, KafkaError(code, str(error))))
+                self._refused.append((request, index, _refusal(error)))
 
     def _delivered(self, request: _Request, index: int, error: KafkaError | None, message: Message) -> None:
         if error is not None and error.fatal():
@@ -219,16 +223,22 @@ class _Session:
     def _poll(self) -> None:
         poll = self._producer.poll
         while not (self._closing.is_set() and len(self._producer) == 0):
-            poll(0.1)
-            while self._refused:
-                self._record(*self._refused.popleft())
-            if self._done:
-                done, self._done = self._done, []
-                self._loop.call_soon_threadsafe(self._settle, done)
+            try:
+                poll(0.1)
+            except KafkaException as error:
+                # confluent-kafka raises a fatal error here instead of giving it to error_cb.
+                self.fatal = error.args[0]
+            self._wake()
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._refused:
+            self._record(*self._refused.popleft())
+        if self._done:
+            done, self._done = self._done, []
+            self._loop.call_soon_threadsafe(self._settle, done)
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
-            self.fatal = error
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self.trouble = "no Kafka broker can be reached"
         log.warning("kafka_producer_error", client=self._name, code=error.name(), reason=error.str())
@@ -250,7 +260,15 @@ class _Session:
         self._closing.set()
 
     def close(self, timeout_s: float) -> int:
+        # Not flush(), which would take delivery reports in this thread.
         self._closing.set()
-        left = self._producer.flush(timeout_s)
         self._thread.join(timeout_s)
-        return left
+        return len(self._producer)
+
+
+def _refusal(error: Exception) -> KafkaError:
+    """The verdict on a record that librdkafka did not take."""
+    if isinstance(error, KafkaException):
+        refusal: KafkaError = error.args[0]
+        return refusal
+    return KafkaError(KafkaError._QUEUE_FULL if isinstance(error, BufferError) else KafkaError._INVALID_ARG, str(error))

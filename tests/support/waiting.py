@@ -6,17 +6,27 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 
-async def until(condition: Callable[[], T | Awaitable[T]], timeout_s: float = 30.0, *, every_s: float = 0.02) -> T:
+@overload
+async def until(condition: Callable[[], Awaitable[T | None]], timeout_s: float = ..., *, every_s: float = ...) -> T: ...
+
+
+@overload
+async def until(condition: Callable[[], T | None], timeout_s: float = ..., *, every_s: float = ...) -> T: ...
+
+
+async def until(
+    condition: Callable[[], T | Awaitable[T | None] | None], timeout_s: float = 30.0, *, every_s: float = 0.02
+) -> T:
     """The first true answer of `condition`, plain or awaited; raises AssertionError after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     while True:
         answer = condition()
-        value: T = await answer if inspect.isawaitable(answer) else answer
+        value: T | None = await answer if inspect.isawaitable(answer) else answer
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {inspect.getsource(condition).strip()}"
