@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -21,7 +22,12 @@ SLICE = 500
 """Followers written to before others get the event loop: accepting and pings must not starve."""
 
 CATCH_UP_EVENTS = 1000
-MOST = 1_000_000
+CATCH_UP_BYTES = 256 * 1024
+"""A follower that is behind has a chunk of its own, of about this size at most: followers that are slow add up."""
+KEEP_ALIVE_S = 1.0
+LINGER_S = 30.0
+"""How long a follower that is closed may take for what was written to it."""
+MOST = 2**40
 """No bound: what the rings hold is bounded already."""
 
 
@@ -30,8 +36,8 @@ class FanOut:
 
     A follower is either *at the front*, where it gets the chunk that all get, or *catching up*, where a task feeds it
     from its own position, from history and rings, as fast as it takes it. It changes to the front with no await
-    between its last own chunk and joining; a follower whose socket is full leaves the front with its position. So no
-    event is lost or repeated, and a slow client costs nothing.
+    between its last own chunk and joining; a follower whose socket is full leaves the front with its position and
+    waits in `_full`. So no event is lost or repeated, and a slow client costs no more than its socket's buffer.
     """
 
     def __init__(
@@ -53,8 +59,9 @@ class FanOut:
         self._joining: dict[Follower, None] = {}
         self._position: Position = feed_log.tail
         self._catching_up: dict[Follower, asyncio.Task[None]] = {}
+        self._full: dict[Follower, None] = {}
         self._grown = asyncio.Event()
-        self._written_s = time.monotonic()
+        self._written_s = self._kept_alive_s = time.monotonic()
         feed = feed_log.entry.feed.name
         self._followers = metrics.followers.labels(feed, mode)
         self._events_out = metrics.events_out.labels(feed, mode)
@@ -73,16 +80,22 @@ class FanOut:
         self._log.unlisten(self._grown.set)
         self._ticking.cancel()
         for follower in self._all():
-            follower.end()
+            if follower.full:
+                follower.abort()  # it might never take what was written to it
+            else:
+                follower.end()
 
     def _all(self) -> list[Follower]:
-        return [*self._front, *self._joining, *self._catching_up]
+        return list({**self._front, **self._joining, **self._full, **dict.fromkeys(self._catching_up)})
 
     def _changed(self, follower: Follower) -> None:
         """A follower's socket became full, or empty again, or was closed."""
+        self._full.pop(follower, None)
         if follower.full or not follower.open:
             self._front.pop(follower, None)
             self._joining.pop(follower, None)
+            if follower.transport is not None:
+                self._full[follower] = None
         elif follower not in self._front and follower not in self._joining and follower not in self._catching_up:
             self._catch_up(follower)
         if follower.transport is None:
@@ -94,18 +107,32 @@ class FanOut:
     async def _tick(self) -> None:
         while not self._log.gone:
             try:
-                async with asyncio.timeout(1.0):
-                    await self._grown.wait()
-            except TimeoutError:
-                await self._keep_alive()
-                continue
+                await self._turn()
+            except Exception:
+                # Who is at the front may lack what should have been written: let it come again with its position.
+                self._failed(list(self._front))
+        self.end()
+
+    async def _turn(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KEEP_ALIVE_S):
+                await self._grown.wait()
+        if self._grown.is_set():
             await asyncio.sleep(self._flush_s)
             self._grown.clear()
             await self._flush()
-        self.end()
+        if time.monotonic() - self._kept_alive_s >= KEEP_ALIVE_S:
+            self._kept_alive_s = time.monotonic()
+            await self._keep_alive()
+
+    def _failed(self, followers: list[Follower]) -> None:
+        log.exception("followers_closed", feed=self._log.entry.feed.name, followers=len(followers))
+        metrics.errors.labels(self._mode).inc()
+        for follower in followers:
+            follower.end()
 
     async def _flush(self) -> None:
-        batch = self._log.read_rings(self._position, MOST)
+        batch = self._log.read_rings(self._position, MOST, MOST)
         if batch is None:
             # The rings moved past the front (a stalled process): each goes on from its own position.
             front, self._front = list(self._front), {}
@@ -135,9 +162,9 @@ class FanOut:
 
     def _seat_joining(self) -> None:
         """Bring those who had more than the front to where it is now. No await in here."""
-        joining, self._joining = list(self._joining), {}
-        for follower in joining:
-            batch = self._log.read_rings(follower.position, MOST)
+        for follower in list(self._joining):
+            del self._joining[follower]
+            batch = self._log.read_rings(follower.position, MOST, MOST)
             if batch is None or batch.position != self._position:
                 self._catch_up(follower)
                 continue
@@ -153,7 +180,11 @@ class FanOut:
         for index, follower in enumerate(self._all()):
             if index % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
-            if follower.closes_at_s < now:
+            if not follower.open:
+                # Closed a while ago, and still it did not take the rest.
+                if follower.closes_at_s < now - LINGER_S:
+                    follower.abort()
+            elif follower.closes_at_s < now:
                 follower.end()
             elif quiet and follower in self._front:
                 follower.write(self._heartbeat, follower.position)
@@ -163,9 +194,11 @@ class FanOut:
     def _catch_up(self, follower: Follower) -> None:
         task = asyncio.ensure_future(self._feed(follower))
         self._catching_up[follower] = task
-        task.add_done_callback(lambda _: self._caught_up(follower))
+        task.add_done_callback(lambda done: self._caught_up(follower, done))
 
-    def _caught_up(self, follower: Follower) -> None:
+    def _caught_up(self, follower: Follower, task: asyncio.Task[None]) -> None:
+        if self._catching_up.get(follower) is not task:
+            return  # it was sent to catch up again before this was called
         del self._catching_up[follower]
         if follower.on_change is not None:
             self._changed(follower)
@@ -174,18 +207,22 @@ class FanOut:
         """Feed one follower from its position, until it is at the front, full, or gone."""
         try:
             while follower.open and not follower.full:
-                batch = await self._log.read(follower.position, CATCH_UP_EVENTS)
-                if batch.records:
+                batch = await self._log.read(follower.position, CATCH_UP_EVENTS, CATCH_UP_BYTES)
+                if self._log.gone:
+                    follower.end()
+                elif batch.records:
                     self._send(follower, batch, up_to_date=batch.position == self._log.tail)
                     await asyncio.sleep(0)
                 elif self._join(follower, batch.position):
                     return
                 else:
-                    await self._log.wait(follower.position, 1.0)
+                    await self._log.wait(batch.position, 1.0)
         except (PositionGone, KafkaUnavailable) as error:
             # The client comes again with its position, and is told in an answer what it means.
             log.info("follower_closed", feed=self._log.entry.feed.name, reason=str(error))
             follower.end()
+        except Exception:
+            self._failed([follower])
 
     def _join(self, follower: Follower, position: Position) -> bool:
         """Take a follower that has had all of the rings to the front. No await in here."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 
 from aiohttp import web
 
 from headrace import metrics
-from headrace.consumers.core.feed_log import FeedLog
+from headrace.consumers.core.feed_log import TAIL, FeedLog
 from headrace.consumers.core.record import Record
 from headrace.consumers.pull import page, page_headers
 from headrace.consumers.read_request import ReadRequest
@@ -21,19 +22,24 @@ async def answer(feed_log: FeedLog, read: ReadRequest, wait_s: float) -> web.Res
     """A page as soon as it has an event, or 204 after `wait_s`. Raises `MalformedPosition`, `PositionGone`."""
     position = await read.position(feed_log)
     batch = await feed_log.read(position, read.limit)
-    live = False
-    if not batch.records:
-        followers = metrics.followers.labels(feed_log.entry.feed.name, "long-poll")
-        with followers.track_inprogress():
-            live = await feed_log.wait(batch.position, wait_s)
-        batch = await feed_log.read(batch.position, read.limit)
+    live = not batch.records
+    if live:
+        deadline = asyncio.get_running_loop().time() + wait_s
+        with metrics.followers.labels(feed_log.entry.feed.name, "long-poll").track_inprogress():
+            # What wakes it may be no event: the end of a transaction moves the tail as well.
+            while not (batch.records or feed_log.gone) and (left_s := deadline - asyncio.get_running_loop().time()) > 0:
+                if await feed_log.wait(batch.position, left_s) and not feed_log.gone:
+                    batch = await feed_log.read(batch.position, read.limit)
     headers = page_headers(feed_log, batch)
     headers["Stream-Cursor"] = str(next_cursor(read.cursor))
     if not batch.records:
         # An empty answer that a cache keeps would be repeated to its clients for ever.
         headers["Cache-Control"] = "no-store"
-        return web.Response(status=204, headers=headers)
-    headers["Cache-Control"] = "no-cache"
+        empty = web.Response(status=204, headers=headers)
+        if feed_log.gone:
+            empty.force_close()  # the process stops: whoever asks again must not find this connection
+        return empty
+    headers["Cache-Control"] = "no-store" if read.offset == TAIL else "no-cache"
     if live:
         observe_latency(feed_log, "long-poll", batch.records)
     return page(feed_log, batch, read.media_type, "long-poll", headers)

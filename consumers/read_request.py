@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
 from aiohttp import web
@@ -16,6 +16,9 @@ from headrace.settings import ServeSettings
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOST_DIGITS = 18
 
 
 class Live(enum.Enum):
@@ -88,19 +91,24 @@ def _time(text: str | None) -> int | None:
         raise _bad("from", "is an RFC 3339 time such as 2013-01-01T05:00:00Z") from None
     if moment.tzinfo is None:
         raise _bad("from", "needs its offset from UTC, such as Z")
-    return int(moment.timestamp() * 1000)
+    # Rounded up, so that nothing is older than what was asked for. Kafka has other uses for negative times.
+    return max(0, -((EPOCH - moment) // timedelta(milliseconds=1)))
 
 
 def _number(name: str, text: str | None, default: int, most: int) -> int:
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+    if not _is_number(text) or not 1 <= int(text) <= most:
         raise _bad(name, f"is a number from 1 to {most}")
     return int(text)
 
 
 def _cursor(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None
+    return int(text) if text and _is_number(text) else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
 def _media_type(accept: str) -> str:

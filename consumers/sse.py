@@ -1,7 +1,8 @@
 """Server-sent events: history and then live on one connection, resumable at any event.
 
 Each chunk is an event `data` with an array of events, whose `id:` is the offset token after them, so that a plain
-EventSource resumes by itself; and an event `control` as Durable Streams 1.0 has it (section 5.8).
+EventSource resumes by itself; and an event `control` as Durable Streams 1.0 has it (section 5.8), with the `id:` where
+there is no `data` before it.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def frame(feed_log: FeedLog, batch: Batch, up_to_date: bool) -> bytes:
         control["upToDate"] = True
     end = b"event: control\ndata: " + orjson.dumps(control) + b"\n\n"
     if not batch.records:
-        return end
+        # The id also here: who began at `now` and came again before the first event would miss what came between.
+        return b"id: " + token.encode() + b"\n" + end
     events = b",".join([feed_log.json(record) for record in batch.records])
     return b"id: " + token.encode() + b"\nevent: data\ndata: [" + events + b"]\n\n" + end

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from headrace.consumers.core.feed_log import TAIL, FeedLog
 from headrace.consumers.core.position import Position
 from headrace.http.problems import Problem
 
 M = TypeVar("M", bound=BaseModel)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Start(BaseModel):
@@ -23,12 +25,18 @@ class Start(BaseModel):
     offset: str | None = None
     from_: AwareDatetime | None = Field(None, alias="from")
 
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.offset is not None and self.from_ is not None:
+            raise ValueError("say offset or from, not both")
+        return self
+
 
 class Create(Start):
     """A new subscription."""
 
     feed: str
-    url: str
+    url: Annotated[str, StringConstraints(max_length=2048)]
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
     ordering: Literal["none", "key"] = "none"
     description: Annotated[str, StringConstraints(max_length=1000)] = ""
@@ -58,10 +66,11 @@ async def resolve(start: Start, feed_log: FeedLog) -> Position:
     """The position of a start; `now` where it says nothing. Raises `MalformedPosition`, `PositionGone`."""
     if start.from_ is not None:
         return await feed_log.at_time(_ms(start.from_))
-    position = await feed_log.resolve(start.offset or TAIL)
+    position = await feed_log.resolve(TAIL if start.offset is None else start.offset)
     await feed_log.check(position)
     return position
 
 
 def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+    # Rounded up, so that nothing older comes; below 0 Kafka's numbers have other meanings.
+    return max(-((EPOCH - moment) // timedelta(milliseconds=1)), 0)

@@ -39,6 +39,9 @@ log = structlog.get_logger(__name__)
 OWNER_WAIT_S = 10.0
 """How long a call waits while a subscription changes its owner: a session's time-out and a rebalance."""
 
+READ_WAIT_S = 2.0
+"""How long a look at a subscription waits for its owner: without it, there still is the definition to show."""
+
 AGAIN_S = 0.2
 
 
@@ -49,6 +52,8 @@ class Subscriptions:
         self._settings = settings
         self._reading = reading
         self._started = False
+        # Between looking whether a name is taken and taking it, nobody else may.
+        self._changing = asyncio.Lock()
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Create, list, read, delete, and the verbs."""
@@ -112,10 +117,11 @@ class Subscriptions:
             ordering=wanted.ordering,
             description=wanted.description,
         )
-        await self._definitions.catch_up()
-        if subscription.id in self._definitions:
-            raise Problem(HTTPStatus.CONFLICT, f"A subscription is called {subscription.id} already.")
-        await self._write(subscription.id, subscription)
+        async with self._changing:
+            await self._definitions.catch_up()
+            if subscription.id in self._definitions:
+                raise Problem(HTTPStatus.CONFLICT, f"A subscription is called {subscription.id} already.")
+            await self._write(subscription.id, subscription)
         log.info("subscription_created", subscription=subscription.id, feed=subscription.feed)
         body = {**subscription.public(), "secret": subscription.secret}
         headers = {"Location": f"/v1/subscriptions/{subscription.id}", "Cache-Control": "no-store"}
@@ -129,7 +135,7 @@ class Subscriptions:
     async def _read(self, request: web.Request) -> web.Response:
         subscription = await self._known(request)
         try:
-            return await self._pass_on(request)
+            return await self._ask_owner(request, subscription, READ_WAIT_S)
         except Problem as problem:
             if problem.status != HTTPStatus.SERVICE_UNAVAILABLE:
                 raise
@@ -138,8 +144,9 @@ class Subscriptions:
             return web.Response(body=orjson.dumps(body), content_type="application/json")
 
     async def _delete(self, request: web.Request) -> web.Response:
-        subscription = await self._known(request)
-        await self._write(subscription.id, None)
+        async with self._changing:
+            subscription = await self._known(request)
+            await self._write(subscription.id, None)
         log.info("subscription_deleted", subscription=subscription.id)
         return web.Response(status=204)
 
@@ -150,8 +157,9 @@ class Subscriptions:
         return await self._change_state(request, "active")
 
     async def _change_state(self, request: web.Request, state: State) -> web.Response:
-        changed = replace(await self._known(request), state=state)
-        await self._write(changed.id, changed)
+        async with self._changing:
+            changed = replace(await self._known(request), state=state)
+            await self._write(changed.id, changed)
         return web.Response(body=orjson.dumps(changed.public()), content_type="application/json")
 
     async def _known(self, request: web.Request) -> Subscription:
@@ -172,24 +180,36 @@ class Subscriptions:
     # Calls that only the owner can answer
 
     async def _pass_on(self, request: web.Request) -> web.Response:
-        """Ask the owner; while there is none, or another than announced, look again."""
-        subscription = await self._known(request)
-        body = await request.read()
-        trouble = "no relay runs"
-        try:
-            async with asyncio.timeout(OWNER_WAIT_S):
-                while True:
-                    address = self._owners.get(str(position_partition(subscription.id)))
-                    if address is not None:
-                        try:
-                            return await self._ask(address, request, body)
-                        except (aiohttp.ClientError, _NotTheOwner) as error:
-                            trouble = f"{address}: {error!r}"
-                    await asyncio.sleep(AGAIN_S)
-        except TimeoutError:
-            raise unavailable(f"The subscription has no owner at present ({trouble}); start a relay.", 5) from None
+        return await self._ask_owner(request, await self._known(request), OWNER_WAIT_S)
 
-    async def _ask(self, address: str, request: web.Request, body: bytes) -> web.Response:
+    async def _ask_owner(self, request: web.Request, subscription: Subscription, wait_s: float) -> web.Response:
+        """Ask the owner; while there is none, or another than announced, look again."""
+        body = await request.read()
+        partition = str(position_partition(subscription.id))
+        trouble = "no relay runs"
+        deadline_s = asyncio.get_running_loop().time() + wait_s
+        while asyncio.get_running_loop().time() < deadline_s:
+            if (address := self._owners.get(partition)) is not None:
+                try:
+                    return await self._ask(partition, address, request, body)
+                except (aiohttp.ClientError, TimeoutError, _NotTheOwner) as error:
+                    trouble = f"{address}: {error!r}"
+            await asyncio.sleep(AGAIN_S)
+        raise unavailable(f"The subscription has no owner at present ({trouble}); start a relay.", 5)
+
+    async def _ask(self, partition: str, address: str, request: web.Request, body: bytes) -> web.Response:
+        asked = asyncio.ensure_future(self._call(address, request, body))
+        try:
+            # One that hangs may have lost the subscription: then its successor is asked.
+            while not asked.done() and self._owners.get(partition) == address:
+                await asyncio.wait([asked], timeout=AGAIN_S)
+            if not asked.done():
+                raise _NotTheOwner
+            return asked.result()
+        finally:
+            asked.cancel()
+
+    async def _call(self, address: str, request: web.Request, body: bytes) -> web.Response:
         async with self._session.request(request.method, f"http://{address}{request.path_qs}", data=body) as answer:
             if answer.status == HTTPStatus.MISDIRECTED_REQUEST:
                 raise _NotTheOwner

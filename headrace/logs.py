@@ -40,4 +40,5 @@ def configure(level: str = "info", log_format: str = "auto") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    for chatty in ("aiohttp.access", "aiokafka", "faust", "mode"):
+        logging.getLogger(chatty).setLevel(max(number, logging.WARNING) if number > logging.DEBUG else number)

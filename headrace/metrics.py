@@ -104,3 +104,6 @@ owned = Gauge("headrace_relay_owned_subscriptions", "Subscriptions that this rel
 http_requests = Counter("headrace_http_requests_total", "HTTP requests answered.", ["route", "method", "status"])
 # Errors that were logged and went nowhere else, by part.
 errors = Counter("headrace_errors_total", "Errors, by part.", ["part"])
+# Begun at 0, so that the first error is a rise.
+for part in ("http", "position_gone", "relay", "retention", "sse", "table", "tail"):
+    errors.labels(part)

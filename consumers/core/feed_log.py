@@ -18,13 +18,15 @@ from headrace.consumers.core.position import (
 )
 from headrace.consumers.core.record import Record
 from headrace.consumers.core.ring import Ring
-from headrace.consumers.core.token import decode_token, encode_token, identity_of
+from headrace.consumers.core.token import decode_token, encode_token, identity_of, same_name
 from headrace.kafka.offsets import KafkaUnavailable, Offsets, TopicIdentity
 from headrace.schemas.catalogue import Entry
 
 BEGINNING = "-1"
 TAIL = "now"
 REFRESH_S = 10.0
+BATCH_BYTES = 4 * 2**20
+"""A batch ends once it has so many bytes: events of any size do not take more memory than that for each reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class FeedLog:
         self.topic = topic
         self.rings = [Ring(end, ring_bytes) for end in ends]
         self.gone = False
-        self._identity = identity_of(topic.topic_id)
+        self._identity = identity_of(topic.topic, topic.topic_id)
         self._history = history
         self._offsets = offsets
         self._listeners: set[Callable[[], None]] = set()
@@ -82,7 +84,8 @@ class FeedLog:
     async def resolve(self, offset: str) -> Position:
         """The position of `-1` (the beginning), `now` (the tail) or an offset token.
 
-        Raises `MalformedPosition`, or `PositionGone` for a token of a topic that was deleted and made again.
+        Raises `MalformedPosition`, or `PositionGone` for a token of a topic that was deleted and made again;
+        `KafkaUnavailable`.
         """
         if offset == BEGINNING:
             return await self.beginning()
@@ -91,6 +94,8 @@ class FeedLog:
             return self.tail
         position, identity = decode_token(offset)
         if identity != self._identity:
+            if not same_name(identity, self._identity):
+                raise MalformedPosition("an offset token of another feed")
             raise PositionGone(f"{self.entry.feed.name} was made again since", await self.beginning())
         if len(position) > len(self.rings):
             raise MalformedPosition("the token has more partitions than the feed")
@@ -107,26 +112,27 @@ class FeedLog:
 
     # Reading
 
-    async def read(self, position: Position, limit: int) -> Batch:
-        """At most `limit` records from a position on; none where it is the tail.
+    async def read(self, position: Position, limit: int, max_bytes: int = BATCH_BYTES) -> Batch:
+        """At most `limit` records from a position on, about `max_bytes`; none where it is the tail.
 
         Raises `PositionGone` where records after the position are no longer kept, `KafkaUnavailable`.
         """
-        batch = self.read_rings(position, limit)
-        if batch is not None:
-            return batch
-        position = widen(position, len(self.rings))
-        below = {p: offset for p, offset in enumerate(position) if offset < self.rings[p].start}
-        ends = {p: self.rings[p].start for p in below}
-        try:
-            chunk = await self._history.read(self.topic.topic, below, ends, limit)
-        except OffsetGone as error:
-            raise PositionGone(f"{error} is no longer kept", await self.beginning()) from None
-        self._history_events.inc(len(chunk.records))
-        after = tuple(chunk.after.get(p, offset) for p, offset in enumerate(position))
-        return Batch(chunk.records, after)
+        while (batch := self.read_rings(position, limit, max_bytes)) is None:
+            position = widen(position, len(self.rings))
+            below = {p: offset for p, offset in enumerate(position) if offset < self.rings[p].start}
+            ends = {p: self.rings[p].start for p in below}
+            try:
+                chunk = await self._history.read(self.topic, below, ends, limit, max_bytes)
+            except OffsetGone as error:
+                raise PositionGone(f"{error} is no longer kept", await self.beginning()) from None
+            position = tuple(chunk.after.get(p, offset) for p, offset in enumerate(position))
+            # None in a hole of the log: transaction markers, aborted events, compaction.
+            if chunk.records:
+                self._history_events.inc(len(chunk.records))
+                return Batch(chunk.records, position)
+        return batch
 
-    def read_rings(self, position: Position, limit: int) -> Batch | None:
+    def read_rings(self, position: Position, limit: int, max_bytes: int = BATCH_BYTES) -> Batch | None:
         """The same without waiting, from memory; None where some of it must be read from history."""
         rings = self.rings
         position = widen(position, len(rings))
@@ -134,27 +140,21 @@ class FeedLog:
             return None
         records: list[Record] = []
         after = list(position)
-        for p, ring in enumerate(rings):
-            if position[p] >= ring.end:
-                continue
+        for left, (p, ring) in zip(range(len(rings), 0, -1), enumerate(rings), strict=True):
             # An equal share for each partition, so that a busy one does not starve the rest.
-            share = -(-(limit - len(records)) // (len(rings) - p))
-            found = ring.slice(position[p], share)
+            found, after[p] = ring.read(position[p], -(-(limit - len(records)) // left), max_bytes // left)
             records += found
-            if len(found) < share:
-                after[p] = ring.end
-            elif found:
-                after[p] = found[-1].offset + 1
+            max_bytes -= sum(record.size_bytes for record in found)
         return Batch(records, tuple(after))
 
     async def record(self, partition: int, offset: int) -> Record:
         """One record, from memory or from history. Raises `PositionGone` where it is no longer kept."""
         ring = self.rings[partition]
         if offset >= ring.start:
-            found = ring.slice(offset, 1)
+            found, _ = ring.read(offset, 1, BATCH_BYTES)
         else:
             try:
-                chunk = await self._history.read(self.topic.topic, {partition: offset}, {partition: offset + 1}, 1)
+                chunk = await self._history.read(self.topic, {partition: offset}, {partition: offset + 1}, 1)
             except OffsetGone as error:
                 raise PositionGone(f"{error} is no longer kept", await self.beginning()) from None
             found = chunk.records
@@ -169,18 +169,14 @@ class FeedLog:
         """
         begun = self._refreshes
         while True:
-            if self._refreshing is None:
+            if self._refreshing is None or self._refreshing.done():
                 self._refreshes += 1
                 self._refreshing = asyncio.ensure_future(self._refresh())
-                self._refreshing.add_done_callback(self._refreshed)
             # One that was under way already may have asked Kafka before the caller's own write: it will not do.
             after_the_call = self._refreshes > begun
             await asyncio.shield(self._refreshing)
             if after_the_call:
                 return
-
-    def _refreshed(self, _: asyncio.Task[None]) -> None:
-        self._refreshing = None
 
     async def _refresh(self) -> None:
         ends = await self._offsets.ends(self.topic.topic, len(self.rings))

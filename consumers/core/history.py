@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -15,15 +16,17 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from headrace.consumers.core.record import Record
 from headrace.kafka.follower import consumer_config
-from headrace.kafka.offsets import KafkaUnavailable
+from headrace.kafka.offsets import KafkaUnavailable, Offsets, TopicIdentity, UnknownTopic
 
 log = structlog.get_logger(__name__)
 
 CACHE_BYTES = 64 * 2**20
+CHUNK_BYTES = 4 * 2**20
 STALL_S = 10.0
 
-Offsets = Mapping[int, int]
-_Key = tuple[str, tuple[tuple[int, int], ...], int]
+Places = Mapping[int, int]
+"""An offset for each of some partitions."""
+_Key = tuple[TopicIdentity, tuple[tuple[int, int], ...], int, int]
 
 
 class OffsetGone(Exception):
@@ -38,49 +41,61 @@ class Chunk:
     """Records of a topic, in order within each partition, and where each of the partitions asked for stands after."""
 
     records: list[Record]
-    after: Offsets
+    after: Places
     size_bytes: int
 
 
 class History:
     """Reads ranges of topics. A consumer stays where its last read ended, so that the next page needs no seek."""
 
-    def __init__(self, kafka: Mapping[str, Any], consumers: int) -> None:
+    def __init__(self, kafka: Mapping[str, Any], offsets: Offsets, consumers: int) -> None:
         config = {**consumer_config(kafka, "history"), "queued.max.messages.kbytes": 8 * 1024}
-        self._idle = [_Cursor(config) for _ in range(consumers)]
+        self._offsets = offsets
+        self._closing = threading.Event()
+        self._idle = [_Cursor(config, self._closing) for _ in range(consumers)]
         self._free = asyncio.Semaphore(consumers)
         self._threads = ThreadPoolExecutor(consumers, thread_name_prefix="history")
         self._cache: OrderedDict[_Key, Chunk] = OrderedDict()
         self._cached_bytes = 0
         self._reading: dict[_Key, asyncio.Task[Chunk]] = {}
 
-    async def read(self, topic: str, start: Offsets, end: Offsets, limit: int) -> Chunk:
-        """At most `limit` records of the ranges `[start, end)`, and at least one unless there are none.
+    async def read(
+        self, topic: TopicIdentity, start: Places, end: Places, limit: int, max_bytes: int = CHUNK_BYTES
+    ) -> Chunk:
+        """At most `limit` records of the ranges `[start, end)`, about `max_bytes`; at least one unless there are none.
 
         Raises `OffsetGone`, or `KafkaUnavailable` when nothing came for 10 s.
         """
-        key = (topic, tuple(sorted(start.items())), limit)
+        key = (topic, tuple(sorted(start.items())), limit, max_bytes)
         if (chunk := self._cache.get(key)) is not None:
             self._cache.move_to_end(key)
             return chunk
         task = self._reading.get(key)
         if task is None:
-            task = asyncio.ensure_future(self._fetch(topic, start, end, limit))
+            task = asyncio.ensure_future(self._fetch(topic, start, end, limit, max_bytes))
             self._reading[key] = task
             task.add_done_callback(lambda done: self._keep(key, done))
         # One reader that goes away must not cancel the read of the others.
         return await asyncio.shield(task)
 
-    async def _fetch(self, topic: str, start: Offsets, end: Offsets, limit: int) -> Chunk:
+    async def _fetch(self, topic: TopicIdentity, start: Places, end: Places, limit: int, max_bytes: int) -> Chunk:
         async with self._free:
             cursor = next((c for c in self._idle if c.stands_at(topic, start)), self._idle[0])
             self._idle.remove(cursor)
             try:
                 loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, cursor.read, topic, start, end, limit)
+                chunk = await loop.run_in_executor(self._threads, cursor.read, topic, start, end, limit, max_bytes)
             finally:
                 # The one used longest ago is taken first for a new place.
                 self._idle.append(cursor)
+        # librdkafka reads on in a topic that was deleted and made again, and does not say so.
+        try:
+            found = await self._offsets.identity(topic.topic)
+        except UnknownTopic:
+            found = None
+        if found is None or found.topic_id != topic.topic_id:
+            raise OffsetGone(topic.topic, *next(iter(start.items())))
+        return chunk
 
     def _keep(self, key: _Key, task: asyncio.Task[Chunk]) -> None:
         del self._reading[key]
@@ -97,6 +112,7 @@ class History:
 
     async def close(self) -> None:
         """End the reads that are under way and close the consumers."""
+        self._closing.set()
         tasks = list(self._reading.values())
         for task in tasks:
             task.cancel()
@@ -109,47 +125,53 @@ class History:
 class _Cursor:
     """A consumer and where it stands. Used by one thread at a time."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], closing: threading.Event) -> None:
         self._consumer = Consumer({**config, "error_cb": _log_error})
-        self._topic = ""
+        self._closing = closing
+        self._topic: TopicIdentity | None = None
         self._next: dict[int, int] = {}
 
-    def stands_at(self, topic: str, start: Offsets) -> bool:
+    def stands_at(self, topic: TopicIdentity, start: Places) -> bool:
         return topic == self._topic and all(self._next.get(p) == offset for p, offset in start.items())
 
-    def read(self, topic: str, start: Offsets, end: Offsets, limit: int) -> Chunk:
-        self._go_to(topic, start)
+    def read(self, topic: TopicIdentity, start: Places, end: Places, limit: int, max_bytes: int) -> Chunk:
         unread = {p for p, offset in start.items() if offset < end[p]}
         records: list[Record] = []
+        size_bytes = 0
         deadline = time.monotonic() + STALL_S
         try:
-            while unread and len(records) < limit:
+            self._go_to(topic, start)
+            while unread and len(records) < limit and size_bytes < max_bytes:
+                left, unread_before = limit - len(records), len(unread)
                 # consume(n, t) waits all of t unless n records come; so wait for one, then take what is there.
                 batch = self._consumer.consume(1, 0.1)
-                if batch:
+                if batch and left > 1:
+                    batch += self._consumer.consume(left - 1, 0)
+                for message in batch:
+                    self._take(message, topic.topic, end, records, unread)
+                size_bytes += sum(record.size_bytes for record in records[limit - left :])
+                # What comes of partitions that were read to their end is no progress.
+                if len(records) > limit - left or len(unread) < unread_before:
                     deadline = time.monotonic() + STALL_S
-                    batch += self._consumer.consume(limit - len(records) - 1, 0)
-                    for message in batch:
-                        self._take(message, topic, end, records, unread)
-                elif time.monotonic() > deadline:
-                    raise KafkaUnavailable(f"nothing came of {topic} for {STALL_S:.0f} s")
+                elif time.monotonic() > deadline or self._closing.is_set():
+                    if records:
+                        break
+                    raise KafkaUnavailable(f"nothing came of {topic.topic} for {STALL_S:.0f} s")
         except BaseException:
-            self._topic = ""  # where it stands is not known any more
+            self._topic = None  # where it stands is not known any more
             raise
-        return Chunk(
-            records, {p: min(self._next[p], max(end[p], start[p])) for p in start}, sum(r.size_bytes for r in records)
-        )
+        return Chunk(records, {p: min(self._next[p], max(end[p], start[p])) for p in start}, size_bytes)
 
-    def _go_to(self, topic: str, start: Offsets) -> None:
+    def _go_to(self, topic: TopicIdentity, start: Places) -> None:
         if self.stands_at(topic, start):
             if extra := self._next.keys() - start.keys():
-                self._consumer.incremental_unassign([TopicPartition(topic, p) for p in extra])
+                self._consumer.incremental_unassign([TopicPartition(topic.topic, p) for p in extra])
         else:
-            self._consumer.assign([TopicPartition(topic, p, offset) for p, offset in start.items()])
+            self._consumer.assign([TopicPartition(topic.topic, p, offset) for p, offset in start.items()])
         self._topic = topic
         self._next = dict(start)
 
-    def _take(self, message: Message, topic: str, end: Offsets, records: list[Record], unread: set[int]) -> None:
+    def _take(self, message: Message, topic: str, end: Places, records: list[Record], unread: set[int]) -> None:
         partition, offset = message.partition() or 0, message.offset() or 0
         if partition not in self._next or message.topic() != topic:
             return  # left over from an assignment before

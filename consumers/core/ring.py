@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
+from itertools import accumulate
 from operator import attrgetter
 
 from headrace.consumers.core.record import Record
 
 _OFFSET = attrgetter("offset")
+_SIZE = attrgetter("size_bytes")
+
+ARRIVAL_S = 1.0
+"""How finely arrivals are noted: a ring that is fed all the time keeps one note for each of these spans."""
 
 
 class Ring:
@@ -25,7 +30,7 @@ class Ring:
         self._max_bytes = max_bytes
         self._records: list[Record] = []
         self._head = 0
-        # When the records below an offset had arrived, for eviction by age.
+        # Not before when the records below an offset arrived, for eviction by age.
         self._arrivals: deque[tuple[float, int]] = deque()
 
     def append(self, record: Record) -> None:
@@ -42,7 +47,10 @@ class Ring:
 
     def settle(self, now_s: float) -> None:
         """After a batch: note its arrival, and evict what is beyond the bound in bytes."""
-        self._arrivals.append((now_s, self.end))
+        if self._arrivals and now_s - self._arrivals[-1][0] < ARRIVAL_S:
+            self._arrivals[-1] = (self._arrivals[-1][0], self.end)
+        elif not self._arrivals or self._arrivals[-1][1] < self.end:
+            self._arrivals.append((now_s, self.end))
         while self.size_bytes > self._max_bytes and self._head < len(self._records):
             self._evict()
         self._trim()
@@ -62,12 +70,20 @@ class Ring:
         self._head = self.size_bytes = 0
         self.start = self.end = at
 
-    def slice(self, offset: int, limit: int) -> list[Record]:
-        """At most `limit` records from an offset on that is not below `start`."""
-        if offset >= self.end:
-            return []
+    def read(self, offset: int, limit: int, max_bytes: int) -> tuple[list[Record], int]:
+        """Records from an offset on that is not below `start`, and the offset after them.
+
+        At most `limit`, and no more once they have `max_bytes`.
+        """
+        if offset >= self.end or limit == 0:
+            return [], offset
         index = bisect_left(self._records, offset, lo=self._head, key=_OFFSET)
-        return self._records[index : index + limit]
+        found = self._records[index : index + limit]
+        if self.size_bytes > max_bytes:
+            del found[bisect_left(list(accumulate(map(_SIZE, found))), max_bytes) + 1 :]
+        if index + len(found) == len(self._records):
+            return found, self.end
+        return found, found[-1].offset + 1
 
     def _evict(self) -> None:
         record = self._records[self._head]
@@ -76,7 +92,7 @@ class Ring:
         self.start = record.offset + 1
 
     def _trim(self) -> None:
-        # Deleting from the front of a list moves the rest: once for many.
-        if self._head > 1000 and self._head * 2 > len(self._records):
+        # Deleting from the front of a list moves the rest: once for many. What is not deleted yet still takes memory.
+        if self._head * 8 > len(self._records):
             del self._records[: self._head]
             self._head = 0

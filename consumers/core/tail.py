@@ -23,7 +23,7 @@ from headrace.schemas.catalogue import Catalogue
 
 log = structlog.get_logger(__name__)
 
-WATCH_S = 5.0
+WATCH_S = 2.0
 
 
 class UnknownFeed(Exception):
@@ -47,12 +47,14 @@ class Tail:
         self._offsets = Offsets(admin)
         self._ring_bytes = ring_bytes
         self._ring_age_s = ring_age_s
-        self._history = History(kafka, history_consumers)
+        self._history = History(kafka, self._offsets, history_consumers)
         self._follower = Follower(kafka, name="tail", on_batch=self._take)
         self._logs: dict[str, FeedLog] = {}
         self._by_topic: dict[str, FeedLog] = {}
         self._opening: dict[str, asyncio.Task[FeedLog]] = {}
-        self._recovering: set[asyncio.Task[None]] = set()
+        self._recovering: dict[tuple[FeedLog, int], asyncio.Task[None]] = {}
+        # What the follower reads is changed by one at a time.
+        self._changing = asyncio.Lock()
         self._watching = asyncio.ensure_future(self._watch())
 
     async def log(self, feed: str) -> FeedLog:
@@ -72,8 +74,9 @@ class Tail:
         identity = await self._offsets.identity(entry.feed.topic)
         ends = await self._offsets.ends(identity.topic, identity.partitions)
         opened = FeedLog(entry, identity, ends, self._history, self._offsets, self._ring_bytes)
-        self._logs[feed] = self._by_topic[identity.topic] = opened
-        await self._follower.follow(TopicPartition(identity.topic, p, end) for p, end in enumerate(ends))
+        async with self._changing:
+            self._logs[feed] = self._by_topic[identity.topic] = opened
+            await self._follower.follow(TopicPartition(identity.topic, p, end) for p, end in enumerate(ends))
         log.info("feed_followed", feed=feed, partitions=identity.partitions)
         return opened
 
@@ -102,49 +105,74 @@ class Tail:
             "tail_restarted", feed=feed_log.entry.feed.name, partition=partition, code=error.name(), reason=error.str()
         )
         metrics.errors.labels("tail").inc()
+        if (feed_log, partition) in self._recovering:
+            return
         task = asyncio.ensure_future(self._recover(feed_log, partition))
-        self._recovering.add(task)
-        task.add_done_callback(self._recovering.discard)
+        self._recovering[feed_log, partition] = task
+        task.add_done_callback(lambda _: self._recovering.pop((feed_log, partition)))
 
     async def _recover(self, feed_log: FeedLog, partition: int) -> None:
         """Follow a partition anew from its end; what lies between is history's."""
         topic = feed_log.topic.topic
         while not feed_log.gone:
             try:
+                await self._check(feed_log)
                 ends = await self._offsets.ends(topic, len(feed_log.rings))
                 break
             except KafkaUnavailable:
                 await asyncio.sleep(1)
-        else:
-            return
-        await self._follower.unfollow([TopicPartition(topic, partition)])
-        feed_log.rings[partition].restart(ends[partition])
-        await self._follower.follow([TopicPartition(topic, partition, ends[partition])])
+        async with self._changing:
+            if feed_log.gone:
+                return
+            await self._follower.unfollow([TopicPartition(topic, partition)])
+            feed_log.rings[partition].restart(ends[partition])
+            await self._follower.follow([TopicPartition(topic, partition, ends[partition])])
 
     async def _watch(self) -> None:
         """Evict by age; see partitions that were added and topics that were made again."""
         while True:
             await asyncio.sleep(WATCH_S)
-            for feed, feed_log in list(self._logs.items()):
+            followed = list(self._logs.values())
+            for feed_log in followed:
                 feed_log.expire(time.monotonic() - self._ring_age_s)
+            for feed_log in followed:
                 try:
-                    await self._check(feed, feed_log)
-                except (UnknownTopic, KafkaUnavailable) as error:
-                    log.warning("feed_check_failed", feed=feed, reason=str(error))
+                    await self._check(feed_log)
+                except KafkaUnavailable as error:
+                    log.warning("feed_check_failed", feed=feed_log.entry.feed.name, reason=str(error))
+                    break
+                except Exception:
+                    log.exception("feed_check_failed", feed=feed_log.entry.feed.name)
+                    metrics.errors.labels("tail").inc()
 
-    async def _check(self, feed: str, feed_log: FeedLog) -> None:
-        identity = await self._offsets.identity(feed_log.topic.topic)
-        if identity.topic_id != feed_log.topic.topic_id:
-            log.warning("feed_made_again", feed=feed)
-            await self._follower.unfollow([TopicPartition(feed_log.topic.topic, p) for p in range(len(feed_log.rings))])
-            del self._logs[feed], self._by_topic[feed_log.topic.topic]
-            feed_log.end()
+    async def _check(self, feed_log: FeedLog) -> None:
+        """Follow partitions that were added; end the log of a topic that was deleted or made again."""
+        topic = feed_log.topic.topic
+        try:
+            identity = await self._offsets.identity(topic)
+        except UnknownTopic:
+            await self._drop(feed_log)
             return
-        new = range(len(feed_log.rings), identity.partitions)
-        if new:
-            log.info("partitions_added", feed=feed, partitions=identity.partitions)
-            feed_log.rings.extend(Ring(0, self._ring_bytes) for _ in new)
-            await self._follower.follow(TopicPartition(identity.topic, p, 0) for p in new)
+        if identity.topic_id != feed_log.topic.topic_id:
+            await self._drop(feed_log)
+            return
+        async with self._changing:
+            new = range(len(feed_log.rings), identity.partitions)
+            if new and not feed_log.gone:
+                log.info("partitions_added", feed=feed_log.entry.feed.name, partitions=identity.partitions)
+                feed_log.rings.extend(Ring(0, self._ring_bytes) for _ in new)
+                await self._follower.follow(TopicPartition(topic, p, 0) for p in new)
+
+    async def _drop(self, feed_log: FeedLog) -> None:
+        feed, topic = feed_log.entry.feed.name, feed_log.topic.topic
+        async with self._changing:
+            if self._logs.get(feed) is not feed_log:
+                return
+            log.warning("feed_topic_gone", feed=feed, topic=topic)
+            # Readers ask anew only now, when no record of the old topic can come any more.
+            await self._follower.unfollow([TopicPartition(topic, p) for p in range(len(feed_log.rings))])
+            del self._logs[feed], self._by_topic[topic]
+            feed_log.end()
 
     def wake(self) -> None:
         """End all waits, because the process is going to stop."""
@@ -153,7 +181,7 @@ class Tail:
 
     async def close(self) -> None:
         """Stop following and leave the brokers."""
-        for task in (self._watching, *self._recovering, *self._opening.values()):
+        for task in (self._watching, *self._recovering.values(), *self._opening.values()):
             task.cancel()
         await self._follower.close()
         await self._history.close()

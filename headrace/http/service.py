@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import orjson
 import structlog
@@ -40,6 +40,14 @@ class Part(Protocol):
         """Give back what it holds."""
 
 
+@runtime_checkable
+class MayFail(Part, Protocol):
+    """A part that can come to an end by itself."""
+
+    async def failed(self) -> None:
+        """Wait until it can't go on, and raise why. Called once it has started."""
+
+
 def build_app(parts: Sequence[Part]) -> web.Application:
     """One application of all the parts, with `/metrics`, `/healthz` and `/readyz`."""
     app = web.Application(middlewares=[problem_details])
@@ -64,23 +72,30 @@ async def _metrics(request: web.Request) -> web.Response:
 
 
 def run_service(name: str, settings: Settings, port: int, make_parts: Callable[[], Sequence[Part]]) -> None:
-    """Run until SIGTERM or SIGINT, then drain for at most `settings.drain_s`. Blocks.
+    """Run until SIGTERM or SIGINT, or until a part fails; then drain for at most `settings.drain_s`. Blocks.
 
-    `make_parts` is called on the event loop. Raises `OSError` where the port is taken.
+    `make_parts` is called on the event loop. Raises `OSError` where the port is taken, `SystemExit` 1 after a failure.
     """
     logs.configure(settings.log_level, settings.log_format)
-    uvloop.run(_serve(name, settings, port, make_parts))
+    failure = uvloop.run(_serve(name, settings, port, make_parts))
+    if failure is not None:
+        log.error("service_failed", service=name, exc_info=failure)
+        raise SystemExit(1)
 
 
-async def _serve(name: str, settings: Settings, port: int, make_parts: Callable[[], Sequence[Part]]) -> None:
+async def _serve(
+    name: str, settings: Settings, port: int, make_parts: Callable[[], Sequence[Part]]
+) -> BaseException | None:
     stop, listening = asyncio.Event(), asyncio.Event()
 
-    async def serve() -> None:
-        async with serving(make_parts(), host=settings.host, port=port, drain_s=settings.drain_s):
+    async def serve() -> BaseException | None:
+        parts = make_parts()
+        async with serving(parts, host=settings.host, port=port, drain_s=settings.drain_s):
             listening.set()
             log.info("listening", service=name, host=settings.host, port=port)
-            await stop.wait()
+            failure = await _first_failure(parts, stop)
             log.info("draining", service=name)
+        return failure
 
     task = asyncio.ensure_future(serve())
 
@@ -91,9 +106,23 @@ async def _serve(name: str, settings: Settings, port: int, make_parts: Callable[
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    log.info("stopped", service=name)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return None
+    finally:
+        log.info("stopped", service=name)
+
+
+async def _first_failure(parts: Sequence[Part], stop: asyncio.Event) -> BaseException | None:
+    """Wait for the stop, or for a part that can't go on; then why."""
+    stopping = asyncio.ensure_future(stop.wait())
+    failing = [asyncio.ensure_future(part.failed()) for part in parts if isinstance(part, MayFail)]
+    await asyncio.wait([stopping, *failing], return_when=asyncio.FIRST_COMPLETED)
+    failure = next((task.exception() for task in failing if task.done()), None)
+    for task in (stopping, *failing):
+        task.cancel()
+    return failure
 
 
 @contextlib.asynccontextmanager
@@ -108,6 +137,7 @@ async def serving(parts: Sequence[Part], *, host: str, port: int, drain_s: float
         runner = web.AppRunner(
             build_app(parts),
             access_log=None,
+            handler_cancellation=True,  # a long poll ends with its client
             shutdown_timeout=drain_s,
             auto_decompress=False,  # whoever takes bodies inflates them under a cap of its own
         )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
+from queue import SimpleQueue
 from typing import Any
 
 import structlog
@@ -15,12 +18,16 @@ log = structlog.get_logger(__name__)
 BATCH = 5000
 AHEAD = 4
 """Batches that may wait for the event loop before the thread stops reading: a slow loop costs lag, not memory."""
+TROUBLE_S = 1.0
+
+_Call = tuple[Callable[[list[TopicPartition]], None], list[TopicPartition], asyncio.Future[None]]
 
 
 def consumer_config(kafka: Mapping[str, Any], name: str) -> dict[str, Any]:
     """librdkafka's configuration of a consumer that is assigned, never subscribed, and sees committed records only."""
     return {
         **kafka,
+        "logger": logging.getLogger("librdkafka"),
         "client.id": f"headrace-{name}",
         "group.id": f"headrace-{name}",  # demanded by librdkafka, used for nothing: no offset is ever stored
         "enable.auto.commit": False,
@@ -47,31 +54,52 @@ class Follower:
         self._consumer = Consumer({**consumer_config(kafka, name), "error_cb": self._on_error})
         self._ahead = threading.Semaphore(AHEAD)
         self._closing = threading.Event()
-        self._assigned = threading.Event()
+        # The client lets one thread in at a time, and a thread that consumes in a loop keeps all others out: so
+        # whatever is asked of it is asked by that thread.
+        self._calls: SimpleQueue[_Call] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"{name}-follower", daemon=True)
         self._thread.start()
 
     async def follow(self, partitions: Iterable[TopicPartition]) -> None:
         """Add partitions, each from its offset."""
-        await asyncio.to_thread(self._consumer.incremental_assign, list(partitions))
-        self._assigned.set()
+        await self._call(self._consumer.incremental_assign, list(partitions))
 
     async def unfollow(self, partitions: Iterable[TopicPartition]) -> None:
-        """Stop reading partitions; records that are already under way may still arrive."""
-        await asyncio.to_thread(self._consumer.incremental_unassign, list(partitions))
+        """Stop reading partitions. At its end all that was under way has been handed over; nothing comes after it."""
+        await self._call(self._consumer.incremental_unassign, list(partitions))
+
+    async def _call(self, function: Callable[[list[TopicPartition]], None], partitions: list[TopicPartition]) -> None:
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._calls.put((function, partitions, done))
+        await done
 
     def _run(self) -> None:
-        consume = self._consumer.consume
-        self._assigned.wait()
+        self._answer(self._calls.get())
         while not self._closing.is_set():
-            # consume(n, t) waits all of t unless n records come; so wait for one, then take what is there.
-            batch = consume(1, 0.1)
-            if not batch:
-                continue
-            batch += consume(BATCH - 1, 0)
-            self._ahead.acquire()
-            if not self._closing.is_set():
-                self._loop.call_soon_threadsafe(self._hand_over, batch)
+            while not self._calls.empty():
+                self._answer(self._calls.get())
+            batch: list[Message] = []
+            try:
+                # consume(n, t) waits all of t unless n records come; so wait for one, then take what is there.
+                batch += self._consumer.consume(1, 0.1)
+                if batch:
+                    batch += self._consumer.consume(BATCH - 1, 0)
+            except Exception:
+                log.exception("kafka_consumer_failed", client=self._name)
+                time.sleep(TROUBLE_S)
+            if batch:
+                self._ahead.acquire()
+                if not self._closing.is_set():
+                    self._loop.call_soon_threadsafe(self._hand_over, batch)
+
+    def _answer(self, call: _Call) -> None:
+        function, partitions, done = call
+        try:
+            function(partitions)
+        except Exception as error:  # it belongs to whoever asked
+            self._loop.call_soon_threadsafe(_settle, done, error)
+        else:
+            self._loop.call_soon_threadsafe(_settle, done, None)
 
     def _hand_over(self, batch: list[Message]) -> None:
         self._ahead.release()
@@ -81,9 +109,20 @@ class Follower:
         log.warning("kafka_consumer_error", client=self._name, code=error.name(), reason=error.str())
 
     async def close(self) -> None:
-        """Stop the thread and leave the brokers."""
+        """Stop the thread and leave the brokers. Calls that are still waiting are cancelled."""
         self._closing.set()
-        self._assigned.set()
         self._ahead.release()
+        self._calls.put((lambda _: None, [], self._loop.create_future()))
         await asyncio.to_thread(self._thread.join)
+        while not self._calls.empty():
+            self._calls.get()[2].cancel()
         await asyncio.to_thread(self._consumer.close)
+
+
+def _settle(done: asyncio.Future[None], error: Exception | None) -> None:
+    if done.done():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)

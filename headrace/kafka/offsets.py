@@ -70,25 +70,25 @@ class Offsets:
 
     async def at_time(self, topic: str, partitions: int, timestamp_ms: int) -> list[int]:
         """Per partition, the first offset whose record is not older than the time; the end where there is none."""
+        # The ends first: a record that comes between the two questions is behind the answer, whichever it is.
+        ends = await self.ends(topic, partitions)
         found = await self._list(topic, partitions, OffsetSpec.for_timestamp(timestamp_ms))
-        if -1 in found:
-            ends = await self.ends(topic, partitions)
-            return [end if at == -1 else at for at, end in zip(found, ends, strict=True)]
-        return found
+        return [end if at == -1 else at for at, end in zip(found, ends, strict=True)]
 
     async def _list(self, topic: str, partitions: int, spec: OffsetSpec) -> list[int]:
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._timeout_s
         while True:
             futures: Mapping[TopicPartition, Future[Any]] = self._admin.list_offsets(
                 {TopicPartition(topic, p): spec for p in range(partitions)},
                 isolation_level=IsolationLevel.READ_COMMITTED,
-                request_timeout=self._timeout_s,
+                request_timeout=max(deadline - now(), 0.1),
             )
             try:
                 found = await asyncio.gather(*(asyncio.wrap_future(f) for f in futures.values()))
                 return [result.offset for result in found]
             except KafkaException as error:
                 code = error.args[0].code()
-                if code not in RETRIABLE or asyncio.get_running_loop().time() > deadline:
+                if code not in RETRIABLE or now() > deadline:
                     raise KafkaUnavailable(str(error)) from error
             await asyncio.sleep(0.05)

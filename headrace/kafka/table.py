@@ -12,9 +12,11 @@ from confluent_kafka.admin import AdminClient
 
 from headrace import metrics
 from headrace.kafka.follower import Follower
-from headrace.kafka.offsets import Offsets
+from headrace.kafka.offsets import KafkaUnavailable, Offsets
 
 log = structlog.get_logger(__name__)
+
+STALL_S = 10.0
 
 V = TypeVar("V")
 
@@ -22,8 +24,8 @@ V = TypeVar("V")
 class Table(Mapping[str, V], Generic[V]):
     """The latest value of every key of a topic; a tombstone removes its key.
 
-    Read it from the event loop only: that is where it changes. `decode` makes a value from a record's value and may
-    raise ValueError: such a record is logged with its offset, counted, and leaves its key as it was.
+    Read it from the event loop only: that is where it changes. `decode` makes a value from a record's value; where it
+    raises, the record is logged with its offset, counted, and leaves its key as it was.
     """
 
     def __init__(
@@ -52,11 +54,17 @@ class Table(Mapping[str, V], Generic[V]):
         await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Wait until all that was committed to the topic before this call is in the mapping."""
+        """Wait until all that was committed to the topic before this call is in the mapping.
+
+        Raises `KafkaUnavailable`, also when nothing more came for 10 s.
+        """
         ends = await self._offsets.ends(self.topic, len(self._positions))
         while any(at < end for at, end in zip(self._positions, ends, strict=True)):
             self._moved.clear()
-            await self._moved.wait()
+            try:
+                await asyncio.wait_for(self._moved.wait(), STALL_S)
+            except TimeoutError:
+                raise KafkaUnavailable(f"nothing came of {self.topic} for {STALL_S:.0f} s") from None
 
     def _take(self, batch: list[Message]) -> None:
         for message in batch:
@@ -80,18 +88,19 @@ class Table(Mapping[str, V], Generic[V]):
         else:
             try:
                 value = self._entries[key] = self._decode(body)
-            except ValueError as error:
-                log.error(
-                    "table_record_skipped",
-                    topic=self.topic,
-                    partition=message.partition(),
-                    offset=message.offset(),
-                    reason=str(error),
-                )
-                metrics.errors.labels("table").inc()
+            except Exception as error:  # others may write to the topic too
+                self._failed("table_record_skipped", message, error)
                 return
         if self._on_change is not None:
-            self._on_change(key, value)
+            try:
+                self._on_change(key, value)
+            except Exception as error:
+                self._failed("table_change_failed", message, error)
+
+    def _failed(self, what: str, message: Message, error: Exception) -> None:
+        place = {"topic": self.topic, "partition": message.partition(), "offset": message.offset()}
+        log.error(what, **place, reason=repr(error))
+        metrics.errors.labels("table").inc()
 
     def __getitem__(self, key: str) -> V:
         return self._entries[key]
