@@ -104,7 +104,11 @@ class WorkerSettings(Settings):
     """The Faust worker."""
 
     port: int = Field(8082, description="Port of the worker's metrics.", alias="HEADRACE_WORKER_PORT")
-    app: str = Field("headrace.streams.flights:app", description="The Faust module to run, `module:attribute`.")
+    app: str = Field(
+        "headrace.streams.flights.processor:add_to",
+        description="What to run: `module:function`; the function adds stream processors to the worker's Faust app.",
+    )
+    group: str = Field("headrace.worker", description="The consumer group, and Faust's app id.")
     dedup_events: int = Field(
         100_000, description="Per partition, how many of the latest event ids are remembered to drop repeats."
     )
@@ -139,6 +143,22 @@ class RelaySettings(Settings):
             return self.advertise
         host = socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
         return f"{host}:{self.port}"
+
+
+class SourceSettings(Settings):
+    """Sources: replay."""
+
+    port: int = Field(8085, description="Port of the metrics of `headrace source`.", alias="HEADRACE_SOURCE_PORT")
+    max_event_bytes: int = Field(
+        900_000, description="Largest encoded event; keep it below the brokers' message.max.bytes."
+    )
+    queue_bytes: int = Field(64 * 2**20, description="Bytes that may wait for Kafka's acknowledgement.")
+    delivery_timeout_s: float = Field(
+        60.0,
+        description="How long Kafka's client tries to write an event, in order. Shorter than `retry_s`, it is tried "
+        "anew, but events of the same key may then have been written before it.",
+    )
+    retry_s: float = Field(60.0, description="A source gives up when an event was not acknowledged for this long.")
 
 
 class ClientSettings(BaseSettings):

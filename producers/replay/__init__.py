@@ -1,0 +1,1 @@
+"""Replay: what files hold, written to feeds as if it happened now."""
