@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from headrace.streams.enrich import Departure, delay_class
+from headrace.streams.flights.enrich import Departure, delay_class
 
 FIELDS = (
     "carrier",

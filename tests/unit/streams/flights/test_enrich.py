@@ -10,7 +10,7 @@ import pytest
 from headrace.schemas.catalogue import Catalogue, load_catalogue
 from headrace.schemas.codec import AvroCodec
 from headrace.settings import WorkerSettings
-from headrace.streams.enrich import READY, Lookups, delay_class, enrich, weather_key
+from headrace.streams.flights.enrich import READY, Lookups, delay_class, enrich, weather_key
 from headrace.streams.splice import NULL, SplicedEncoder
 
 HOUR = datetime(2013, 1, 1, 10, tzinfo=UTC)

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from headrace.kafka.table import Table
 from headrace.schemas.catalogue import Catalogue
-from headrace.streams.enrich import Lookups
+from headrace.streams.flights.enrich import Lookups
 from headrace.streams.splice import SplicedEncoder
 
 CLOCK_SKEW_MS = 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from headrace.streams.aircraft import Aircraft
+from headrace.streams.flights.aircraft import Aircraft
 
 MIDNIGHT = datetime(2013, 1, 1, tzinfo=UTC)
 
