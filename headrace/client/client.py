@@ -1,0 +1,112 @@
+"""The client of a gateway."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from headrace.client import feed as feeds
+from headrace.client import publishing, reading
+from headrace.client.exchange import Exchange
+from headrace.client.feed import Feed
+from headrace.client.page import Page
+from headrace.client.publishing import Written
+from headrace.client.reading import Start
+from headrace.client.subscriptions import Subscriptions
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+class Client:
+    """Reads, writes and subscribes to the feeds of a gateway. An async context manager.
+
+        async with Client("http://127.0.0.1:8080") as client:
+            async for page in client.read("flights.enriched", follow=True):
+                for event in page.events: ...
+
+    While the gateway is away every call asks again, for `patience_s` seconds, before it raises `Unavailable`; what
+    must not be done twice is asked again only where nothing was sent. All errors are `HeadraceError`.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, *, patience_s: float = 30.0) -> None:
+        self._exchange = Exchange(url, patience_s)
+        self.subscriptions = Subscriptions(self._exchange)
+
+    @property
+    def url(self) -> str:
+        """The address of the gateway."""
+        return self._exchange.url
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._exchange.close()
+
+    async def feeds(self) -> list[Feed]:
+        """All feeds, dead letters included."""
+        return await feeds.list_feeds(self._exchange)
+
+    async def feed(self, name: str) -> Feed:
+        """One feed, with its partitions and offsets; raises `FeedNotFound`."""
+        return await feeds.get_feed(self._exchange, name)
+
+    async def pull(
+        self,
+        feed: str,
+        *,
+        offset: str | None = None,
+        from_time: datetime | None = None,
+        limit: int | None = None,
+    ) -> Page:
+        """One page from an offset (`-1`, the beginning, where None) or from the first events of a time.
+
+        A page that is not full ends at the tail. Raises `FeedNotFound`, `OffsetGone`, `BadRequest`, `Unavailable`.
+        """
+        return await reading.pull(self._exchange, feed, Start(offset, from_time), limit=limit)
+
+    def read(
+        self,
+        feed: str,
+        *,
+        offset: str | None = None,
+        from_time: datetime | None = None,
+        follow: bool = False,
+        page_events: int | None = None,
+        max_events: int | None = None,
+        patience_s: float | None = None,
+    ) -> AsyncIterator[Page]:
+        """Page after page up to the tail; with `follow` on and on, each page as soon as it has an event.
+
+        Goes on by itself after a dropped connection or a restart of the gateway, with nothing skipped or repeated.
+        To go on in another process keep `next_offset` of the last page that was dealt with (see `Checkpoint`).
+        `page_events` bounds a page, `max_events` all of them together. `patience_s` is how long the gateway may be
+        away, without end by default where following. Raises what `pull` does.
+        """
+        return reading.read(
+            self._exchange,
+            feed,
+            Start(offset, from_time),
+            follow=follow,
+            page_events=page_events,
+            max_events=max_events,
+            patience_s=patience_s,
+        )
+
+    async def publish(self, feed: str, events: Iterable[Any], *, idempotency_key: str | None = None) -> list[Written]:
+        """Write events and return where each lies, in their order, once every one is acknowledged by Kafka.
+
+        `events` are either all `NewEvent` or `Event`, with ids of their own, or all plain data (what JSON can hold, or
+        bytes), whose ids are made of `idempotency_key`. An attempt that failed is repeated with the same ids, so
+        that readers can tell the repeats. Raises `EventsRejected` where some or all were not written, `FeedNotFound`,
+        `BadRequest`, `TooLarge`, `Unavailable`.
+        """
+        return await publishing.publish(self._exchange, feed, list(events), idempotency_key)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+REFUSE = """
+import sys
+class Refuse:
+    names = {"confluent_kafka", "faust", "fastavro", "prometheus_client", "aiokafka", "uvloop", "httptools"}
+    parts = ("headrace.kafka", "headrace.consumers", "headrace.producers", "headrace.schemas", "headrace.http")
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in self.names or name.startswith(self.parts):
+            raise ImportError(f"{name} is of the server")
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+def python(*lines: str) -> subprocess.CompletedProcess[str]:
+    code = "\n".join([REFUSE, *lines])
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+def test_the_import_hook_refuses_what_it_should() -> None:
+    done = python("import headrace.consumers.reading")
+    assert "is of the server" in done.stderr
+
+
+def test_the_client_needs_nothing_of_the_server() -> None:
+    done = python("import headrace.client", "print(headrace.client.Client('http://gateway').url)")
+    assert (done.stdout, done.stderr) == ("http://gateway\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["pull", "--help"], ["listen", "--help"], ["subscriptions", "--help"]]
+)
+def test_the_command_line_has_its_help_without_the_server(arguments: list[str]) -> None:
+    done = python("from headrace.cli import app", f"app({arguments!r})")
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pull", "feed", "--checkpoint", "/dev/null/none"],
+        ["pull", "feed"],
+        ["subscribe", "feed", "http://127.0.0.1:9000/"],
+        ["subscriptions"],
+        ["subscriptions", "show", "sub"],
+        ["listen", "feed", "--port", "0"],
+    ],
+)
+def test_the_commands_run_without_the_server(arguments: list[str]) -> None:
+    # Port 9 (discard) is answered by nobody: they get as far as asking for the gateway, or refuse the checkpoint.
+    done = python("from headrace.cli import app", f"app({[*arguments, '--url', 'http://127.0.0.1:9']!r})")
+    assert done.returncode == 1
+    assert "cannot be reached" in done.stderr or "/dev/null/none" in done.stderr
+    assert "Traceback" not in done.stderr
