@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import shutil
 import signal
 import tempfile
-import uuid
 from pathlib import Path
 from types import TracebackType
 
 from headrace.broker.node import Node
-from headrace.broker.properties import free_port, node_properties
+from headrace.broker.properties import free_port, new_cluster_id, node_properties
 
 NODES = 3
 
@@ -21,7 +19,7 @@ class EmbeddedCluster:
 
     def __init__(self, *, heap_mb: int = 256) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="headrace-cluster-"))
-        self._cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        self._cluster_id = new_cluster_id()
         self._ports = [(free_port(), free_port()) for _ in range(NODES)]
         self._nodes = [self._node(node_id, heap_mb) for node_id in range(1, NODES + 1)]
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import fcntl
 import json
 import shutil
 import tempfile
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from headrace.broker.node import Node
-from headrace.broker.properties import free_port, node_properties
+from headrace.broker.properties import free_port, new_cluster_id, node_properties
 
 
 class BrokerAlreadyRunning(Exception):
@@ -97,7 +95,7 @@ class EmbeddedBroker:
     def _cluster_id(self) -> str:
         path = self.data_dir / "cluster-id"
         if not path.exists():
-            path.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode(), "utf-8")
+            path.write_text(new_cluster_id(), "utf-8")
         return path.read_text("utf-8")
 
     def stop(self, timeout_s: float = 30.0) -> None:

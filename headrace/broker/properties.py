@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import socket
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +37,13 @@ def node_properties(
         # A group of one should not wait for a second member.
         "group.initial.rebalance.delay.ms": "0",
     }
+
+
+def new_cluster_id() -> str:
+    """A random UUID as Kafka writes it: base64url without padding, not beginning with a dash (like an option)."""
+    while (cluster_id := base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()).startswith("-"):
+        pass
+    return cluster_id
 
 
 def free_port() -> int:

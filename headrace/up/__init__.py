@@ -1,0 +1,1 @@
+"""`headrace up`: the broker, the services and the real flights in one command."""

@@ -1,0 +1,80 @@
+"""Running everything: broker first, then the services; at the end the services in order, the broker last."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+from rich.console import Console
+
+from headrace.broker.embedded import BrokerAlreadyRunning, EmbeddedBroker
+from headrace.broker.jars import JarsUnavailable
+from headrace.broker.java import JavaNotFound
+from headrace.broker.node import BrokerFailed
+from headrace.settings import GatewaySettings
+from headrace.up.child import Child
+from headrace.up.figures import Figures
+from headrace.up.services import TRY_NEXT, services, taken_ports
+from headrace.up.view import View
+
+WATCH_S = 0.5
+
+
+def run_up(data_dir: Path, port: int, speed: str) -> int:
+    """Run until Ctrl-C, SIGTERM or SIGHUP, or until the broker ends by itself. Blocks; returns the exit code."""
+    console = Console()
+    wanted = services(speed)
+    if taken := taken_ports(wanted):
+        console.print("\n".join(taken), style="red", highlight=False)
+        return 1
+    bootstrap_servers = os.environ.get("HEADRACE_BOOTSTRAP_SERVERS")
+    if bootstrap_servers:
+        return asyncio.run(_run(console, None, bootstrap_servers, data_dir, speed))
+    broker = EmbeddedBroker(data_dir / "broker", port=port)
+    console.print("Starting Apache Kafka ...", highlight=False)
+    try:
+        broker.start()
+    except BrokerAlreadyRunning as running:
+        console.print(f"{running}", style="red", highlight=False)
+        return 1
+    except (BrokerFailed, JarsUnavailable, JavaNotFound) as error:
+        console.print(f"{error}", style="red", highlight=False)
+        return 1
+    try:
+        return asyncio.run(_run(console, broker, broker.bootstrap_servers, data_dir, speed))
+    finally:
+        console.print("Stopping Apache Kafka ...", highlight=False)
+        broker.stop()
+
+
+async def _run(
+    console: Console, broker: EmbeddedBroker | None, bootstrap_servers: str, data_dir: Path, speed: str
+) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False)
+
+    environ = {**os.environ, "HEADRACE_BOOTSTRAP_SERVERS": bootstrap_servers}
+    children = [Child(s, environ, data_dir / "logs" / f"{s.name}.log", say) for s in services(speed)]
+    figures = Figures(children)
+    url = f"http://127.0.0.1:{GatewaySettings().port}"
+    view = View(console, bootstrap_servers, children, figures, TRY_NEXT.format(url=url))
+    for child in children:
+        child.start()
+    asking = asyncio.ensure_future(figures.run())
+    code = 0
+    with view.shown():
+        while not stop.is_set() and code == 0:
+            if broker is not None and not broker.alive:
+                say(f"Kafka has ended by itself; see {broker.log_file}")
+                code = 1
+            await asyncio.sleep(WATCH_S)
+        for child in children:
+            await child.stop()
+    asking.cancel()
+    return code
