@@ -1,0 +1,82 @@
+"""Headrace's services as containers on one network, as deploy/compose.yaml runs them."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.exceptions import ContainerStartException
+from testcontainers.core.network import Network
+from testcontainers.core.wait_strategies import ExecWaitStrategy, HealthcheckWaitStrategy
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+RECEIVER_PORT = 9000
+HEALTHY_S = 90
+LOG_CHARACTERS = 4000
+
+
+@dataclass
+class Services:
+    """What runs, by name. Names are what containers call each other."""
+
+    image: str
+    network: Network
+    containers: dict[str, DockerContainer] = field(default_factory=dict)
+
+    def start_kafka(self, image: str) -> None:
+        """Start Kafka with compose.yaml's settings; returns when it takes connections."""
+        listens = ExecWaitStrategy(["bash", "-c", "</dev/tcp/localhost/9092"])
+        kafka = DockerContainer(image).with_env_file(DEPLOY / "kafka.env").waiting_for(listens)
+        self._start("kafka", kafka)
+
+    def start_receiver(self) -> None:
+        """Start a receiver of webhooks: receiver.py, with the Python of the image."""
+        source = Path(__file__).with_name("receiver.py")
+        receiver = (
+            DockerContainer(self.image, command="/receiver.py")
+            .with_copy_into_container(source, "/receiver.py")
+            .with_exposed_ports(RECEIVER_PORT)
+            .with_kwargs(entrypoint=["python"])
+        )
+        self._start("receiver", receiver)
+
+    def start(self, name: str, command: str, port: int) -> None:
+        """Start a service with no more rights than compose.yaml gives it. Does not wait."""
+        service = (
+            DockerContainer(self.image, command=command)
+            .with_env("HEADRACE_BOOTSTRAP_SERVERS", "kafka:9092")
+            .with_exposed_ports(port)
+            .with_tmpfs_mount("/tmp")
+            .with_kwargs(read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges:true"])
+        )
+        self._start(name, service)
+
+    def wait_healthy(self, *names: str) -> None:
+        """Wait for the image's own health check; raises when a container is found unhealthy or takes too long."""
+        for name in names:
+            HealthcheckWaitStrategy().with_startup_timeout(HEALTHY_S).wait_until_ready(self.containers[name])
+
+    def stop(self, name: str) -> int:
+        """Ask a service to end, with the signal that the image names; its exit code."""
+        container = self.containers[name].get_wrapped_container()
+        container.stop(timeout=20)
+        return int(container.wait()["StatusCode"])
+
+    def url(self, name: str, port: int) -> str:
+        """Where a port of a service is published on this machine."""
+        container = self.containers[name]
+        return f"http://{container.get_container_host_ip()}:{container.get_exposed_port(port)}"
+
+    def end(self) -> None:
+        """Show the end of every log, which pytest prints where a test failed, and remove the containers."""
+        for name, container in reversed(self.containers.items()):
+            with contextlib.suppress(ContainerStartException):  # one that was never made has no log
+                output, errors = container.get_logs()
+                print(f"--- {name}\n{(output + errors).decode(errors='replace')[-LOG_CHARACTERS:]}")
+            container.stop()
+
+    def _start(self, name: str, container: DockerContainer) -> None:
+        self.containers[name] = container
+        container.with_network(self.network).with_network_aliases(name).start()
