@@ -1,0 +1,1 @@
+"""What Headrace does in a second, each figure beside a reference taken in the same run: machines differ."""

@@ -1,0 +1,66 @@
+"""Services and peers as processes of their own, as users run them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from headrace.broker.properties import free_port
+
+START_S = 60.0
+
+
+@contextlib.contextmanager
+def service(command: str, bootstrap_servers: str, **environ: str) -> Iterator[int]:
+    """Run `headrace <command>` until the block ends, on a free port; gives the port once it is ready."""
+    port = free_port()
+    settings = {
+        "HEADRACE_BOOTSTRAP_SERVERS": bootstrap_servers,
+        f"HEADRACE_{command.upper()}_PORT": str(port),
+        "HEADRACE_LOG_LEVEL": "warning",
+    }
+    with process([sys.executable, "-m", "headrace", command], {**settings, **environ}):
+        wait_for(f"http://127.0.0.1:{port}/readyz")
+        yield port
+
+
+@contextlib.contextmanager
+def process(command: list[str], environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command until the block ends."""
+    running = subprocess.Popen(command, env={**os.environ, **environ}, stdin=subprocess.DEVNULL)
+    try:
+        yield running
+    finally:
+        running.terminate()
+        running.wait(30)
+
+
+def wait_for(url: str) -> None:
+    """Wait until a URL answers with a 2xx."""
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def feeds(**definitions: str) -> Iterator[dict[str, str]]:
+    """A directory of feed definitions; gives the environment that names it."""
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "feeds").mkdir()
+        for name, definition in definitions.items():
+            (Path(directory) / "feeds" / f"{name}.toml").write_text(definition)
+        yield {"HEADRACE_FEEDS": directory}
