@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := headrace producers streams consumers schemas
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -46,7 +45,7 @@ bench: $(INSTALLED) ## Measure beside references taken in the same run; ONLY="pu
 lint: $(INSTALLED) ## Check style, types, and the schemas' compatibility
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(PACKAGES) tests
+	$(BIN)/mypy headrace tests
 	$(BIN)/headrace schemas check
 
 .PHONY: format

@@ -22,7 +22,7 @@ ack_seconds = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 # Bytes handed over and not yet acknowledged.
-queue_bytes = Gauge("headrace_producer_queue_bytes", "Bytes waiting for Kafka's acknowledgement.")
+queue_bytes = Gauge("headrace_producer_queue_bytes", "Bytes waiting for Kafka's acknowledgement.", ["client"])
 # librdkafka's own view of its queue and of the brokers (statistics.interval.ms).
 rdkafka_queue_messages = Gauge(
     "headrace_rdkafka_queue_messages", "Messages in librdkafka's producer queue.", ["client"]

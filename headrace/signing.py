@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 import secrets
 import time
 from functools import lru_cache
@@ -16,7 +17,9 @@ from urllib.parse import quote
 SECRET_PREFIX = "whsec_"  # noqa: S105
 SECRET_BYTES = 32
 TOLERANCE_S = 300
+TIMESTAMP_DIGITS = 12
 VERSION = "v1"
+PLAIN = re.compile(r"[!#$&-\[\]-~]*")
 
 
 class VerificationError(Exception):
@@ -30,12 +33,13 @@ def generate_secret() -> str:
 
 def header_id(event_id: str) -> str:
     """An event's id as it goes into the `webhook-id` header, and is signed: percent-encoded where it is not plain."""
-    return quote(event_id, safe="!#$&'()*+,/:;=?@[]-_.~|^`{}<> ").replace(" ", "%20")
+    return event_id if PLAIN.fullmatch(event_id) else quote(event_id, safe="!#$&'()*+,/:;=?@[]-_.~|^`{}<>")
 
 
 def sign(secret: str, message_id: str, timestamp_s: int, body: bytes) -> str:
     """The `webhook-signature` header's value. Raises ValueError for a secret that is not one."""
-    content = f"{message_id}.{timestamp_s}.".encode() + body
+    # Header values that are not UTF-8 come as surrogates out of aiohttp.
+    content = f"{message_id}.{timestamp_s}.".encode("utf-8", "surrogateescape") + body
     return f"{VERSION},{base64.b64encode(hmac.digest(_key(secret), content, 'sha256')).decode()}"
 
 
@@ -46,14 +50,14 @@ def verify(
 
     `signature` may hold several, separated by spaces: one that fits is enough. The timestamp may be 5 minutes off.
     """
-    if not timestamp.isascii() or not timestamp.isdigit():
+    if not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > TIMESTAMP_DIGITS:
         raise VerificationError("webhook-timestamp is not a number of seconds")
     age_s = (time.time() if now_s is None else now_s) - int(timestamp)
     if abs(age_s) > TOLERANCE_S:
         raise VerificationError(f"webhook-timestamp is {age_s:.0f} s old; at most {TOLERANCE_S} s are allowed")
     expected = sign(secret, message_id, int(timestamp), body).encode()
     for candidate in signature.split(" "):
-        if hmac.compare_digest(candidate.encode(), expected):
+        if hmac.compare_digest(candidate.encode("utf-8", "surrogateescape"), expected):
             return
     raise VerificationError("no signature fits: another secret, or the message was changed")
 

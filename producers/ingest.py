@@ -25,6 +25,7 @@ from headrace.schemas.catalogue import Catalogue, Entry
 from headrace.schemas.codec import InvalidData
 from headrace.schemas.event import to_headers
 from headrace.schemas.explain import Fault, escape
+from headrace.schemas.feed import record_key
 from headrace.settings import IngestSettings
 
 SLICE = 500
@@ -135,15 +136,9 @@ class Ingest:
         if found is None and feed.compacted:
             fault = Fault(f"{item.at}/{escape(feed.key or '')}", "is the key, and a compacted feed needs one")
             return Rejected(HTTPStatus.BAD_REQUEST, [fault], item.event.id)
-        key = _key(found) if feed.key is not None else _key(item.partition_key)
+        key = record_key(found if feed.key is not None else item.partition_key)
         headers = to_headers(item.event, codec.content_type)
         return Outgoing(feed.topic, key, value, headers, time.time_ns() // 1_000_000)
-
-
-def _key(value: Any) -> bytes | None:
-    if value is None:
-        return None
-    return str(value).encode() if isinstance(value, str | int | float) else orjson.dumps(value)
 
 
 def _undelivered(event_id: str, error: KafkaError) -> Rejected:

@@ -59,15 +59,15 @@ class AvroCodec:
     def __init__(self, schema: Schema, subject: str, ids: Ids) -> None:
         self.schema = schema
         self._ids = ids
-        self._prefix = MAGIC + ids.id_of(subject, schema).to_bytes(4, "big")
+        self.prefix = MAGIC + ids.id_of(subject, schema).to_bytes(4, "big")
         self._convert = writable(schema.parsed)
         self._recursive = is_recursive(schema.parsed)
-        self._readers: dict[bytes, _Reader] = {self._prefix: _reader(schema.parsed, None)}
+        self._readers: dict[bytes, _Reader] = {self.prefix: _reader(schema.parsed, None)}
 
     def encode(self, data: Any) -> bytes:
         """Validate and encode; raises `InvalidData` with a fault for every field that does not fit."""
         buffer = BytesIO()
-        buffer.write(self._prefix)
+        buffer.write(self.prefix)
         try:
             schemaless_writer(buffer, self.schema.parsed, self._convert(data))
             if self._recursive and not _is_flat(data, MAX_NESTING):
@@ -84,7 +84,7 @@ class AvroCodec:
     def encode_native(self, value: dict[str, Any]) -> bytes:
         """Encode a value that has Avro's own types already (datetime, Decimal): what stream processors hold."""
         buffer = BytesIO()
-        buffer.write(self._prefix)
+        buffer.write(self.prefix)
         schemaless_writer(buffer, self.schema.parsed, value)
         return buffer.getvalue()
 

@@ -6,12 +6,13 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace.errors import Misconfigured
 from headrace.kafka.topics import TopicSpec
+from headrace.schemas.avro_json import to_json
 
 Format = Literal["avro", "json", "bytes"]
 Compatibility = Literal[
@@ -80,6 +81,13 @@ class Feed:
         retention_ms = -1 if self.retention_hours is None else int(self.retention_hours * HOUR_MS)
         config = {"cleanup.policy": "compact"} if self.compacted else {"retention.ms": str(retention_ms)}
         return TopicSpec(self.topic, self.partitions, config)
+
+
+def record_key(value: Any) -> bytes | None:
+    """The key of a record from the key field's value: its text; the same for every way into the log."""
+    if value is None:
+        return None
+    return str(value).encode() if isinstance(value, str | int | float) else to_json(value).strip(b'"')
 
 
 def avro_feeds(directory: Path) -> list[Feed]:

@@ -96,6 +96,7 @@ class ProducerBridge:
         self._queue_bytes = queue_bytes
         self._waiting_bytes = 0
         self._name = name
+        self._queue_gauge = metrics.queue_bytes.labels(name)
         self._config = {
             **kafka,
             "logger": logging.getLogger("librdkafka"),
@@ -143,7 +144,7 @@ class ProducerBridge:
             request.future.set_result([])
             return request.future
         self._waiting_bytes += size_bytes
-        metrics.queue_bytes.set(self._waiting_bytes)
+        self._queue_gauge.set(self._waiting_bytes)
         self._session.produce(records, request)
         return request.future
 
@@ -163,7 +164,7 @@ class ProducerBridge:
             metrics.ack_seconds.observe(now - request.started_s)
             if not request.future.done():
                 request.future.set_result([r for r in request.results if r is not None])
-        metrics.queue_bytes.set(self._waiting_bytes)
+        self._queue_gauge.set(self._waiting_bytes)
 
     async def close(self, timeout_s: float = 10.0) -> int:
         """Wait until all that was sent has its verdict, and stop. Returns the number of records left without one."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from headrace.kafka.bridge import Outgoing
 from headrace.producers.replay.resume import ROW, RUN
 from headrace.producers.replay.row import Row, Source, Unfit
-from headrace.schemas.avro_json import to_json
 from headrace.schemas.catalogue import Entry
 from headrace.schemas.codec import InvalidData
 from headrace.schemas.event import PREFIX, Event, now, rfc3339, to_headers
+from headrace.schemas.feed import record_key
 
 
 class Ready(NamedTuple):
@@ -52,12 +52,5 @@ class Encoder:
         event_time = now() if row.time_ms is None else self._rfc3339(row.time_ms)
         own = {"ce_id": row.id, "ce_time": event_time, PREFIX + ROW: str(row.number)}
         headers = list({**self._headers, **own}.items())
-        record = Outgoing(feed.topic, _key(found), value, headers)
+        record = Outgoing(feed.topic, record_key(found), value, headers)
         return Ready(row.number, row.time_ms, record)
-
-
-def _key(value: Any) -> bytes | None:
-    """As ingest makes it of the event's JSON, so that equal keys share a partition."""
-    if value is None:
-        return None
-    return str(value).encode() if isinstance(value, str | int | float) else to_json(value).strip(b'"')

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from headrace.streams.splice import NULL
+from headrace.schemas.fieldwise import NULL
 
 Departure = dict[str, Any]
 """A decoded `flights.Departure`."""
@@ -23,7 +23,7 @@ _CLASSES = ("EARLY", "ON_TIME", "MINOR", "MAJOR", "SEVERE")
 
 @dataclass(frozen=True, slots=True)
 class Lookups:
-    """Reference data by key. All but the airlines' names are `SplicedEncoder` parts."""
+    """Reference data by key. All but the airlines' names are `FieldwiseEncoder` parts."""
 
     airline_names: Mapping[str, str]
     airports: Mapping[str, bytes]
@@ -32,7 +32,7 @@ class Lookups:
 
 
 def enrich(departure: Departure, lookups: Lookups) -> dict[str, Any]:
-    """The fields of a `flights.EnrichedDeparture`, for `SplicedEncoder`. What is not known is null."""
+    """The fields of a `flights.EnrichedDeparture`, for `FieldwiseEncoder`. What is not known is null."""
     airports = lookups.airports
     return {
         **departure,

@@ -11,8 +11,8 @@ from confluent_kafka.admin import AdminClient
 
 from headrace.kafka.table import Table
 from headrace.schemas.catalogue import Catalogue
+from headrace.schemas.fieldwise import FieldwiseEncoder
 from headrace.streams.flights.enrich import Lookups
-from headrace.streams.splice import SplicedEncoder
 
 CLOCK_SKEW_MS = 1000
 """How far a producer's clock may be behind ours before an event could miss reference data written just before it."""
@@ -27,7 +27,7 @@ class References:
     FEEDS = ("flights.airlines", "flights.airports", "flights.planes", "flights.weather")
 
     def __init__(
-        self, kafka: Mapping[str, Any], admin: AdminClient, catalogue: Catalogue, encoder: SplicedEncoder
+        self, kafka: Mapping[str, Any], admin: AdminClient, catalogue: Catalogue, encoder: FieldwiseEncoder
     ) -> None:
         entries: list[Callable[[Any], Any]] = [
             lambda airline: airline["name"],

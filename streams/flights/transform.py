@@ -12,12 +12,12 @@ from headrace.schemas.codec import AvroCodec, Undecodable
 from headrace.schemas.event import SPEC_VERSION
 from headrace.schemas.event import event_id as identify
 from headrace.schemas.feed import Feed
+from headrace.schemas.fieldwise import FieldwiseEncoder
 from headrace.schemas.ids import RegistryUnavailable
 from headrace.streams.dead_letters import dead_letter
 from headrace.streams.dedup import Seen
 from headrace.streams.flights.aircraft import Aircraft
 from headrace.streams.flights.enrich import READY, Departure, Lookups, enrich
-from headrace.streams.splice import SplicedEncoder
 from headrace.streams.transport.batch import Record
 
 KEPT = ("ce_id", "ce_time", "ce_subject")
@@ -38,7 +38,7 @@ class Transform:
     """The transform of batches of departures: `transform(records, seen, lookups, aircraft)`."""
 
     def __init__(self, departures: Entry, enriched: Entry, legs: Entry) -> None:
-        self.encoder = SplicedEncoder(_avro(enriched), READY)
+        self.encoder = FieldwiseEncoder(_avro(enriched), READY)
         self._decode = departures.codec.decode
         self._encode_leg = _avro(legs).encode_native
         self._dead_letters = departures.feed.dead_letter_topic

@@ -9,9 +9,9 @@ from confluent_kafka import Consumer, TopicPartition
 
 from headrace.schemas.catalogue import load_catalogue
 from headrace.schemas.codec import AvroCodec
+from headrace.schemas.fieldwise import FieldwiseEncoder
 from headrace.settings import WorkerSettings
 from headrace.streams.flights.enrich import READY, Lookups, enrich
-from headrace.streams.splice import SplicedEncoder
 
 TOPIC = "stock.enriched"
 SERVERS = os.environ.get("HEADRACE_BOOTSTRAP_SERVERS", "")
@@ -19,7 +19,7 @@ SERVERS = os.environ.get("HEADRACE_BOOTSTRAP_SERVERS", "")
 catalogue = load_catalogue(WorkerSettings())
 codec = catalogue["flights.enriched"].codec
 assert isinstance(codec, AvroCodec)
-encoder = SplicedEncoder(codec, READY)
+encoder = FieldwiseEncoder(codec, READY)
 decode = catalogue["flights.departures"].codec.decode
 
 app = faust.App("stock", broker=f"kafka://{SERVERS}", topic_disable_leader=True, consumer_auto_offset_reset="earliest")

@@ -161,7 +161,7 @@ async def test_statistics_become_metrics(new_topic: MakeTopic, bridge: ProducerB
 
     await until(lambda: (brokers_up() or 0) >= 1, 15)
     assert REGISTRY.get_sample_value("headrace_rdkafka_queue_messages", {"client": "test"}) == 0
-    assert REGISTRY.get_sample_value("headrace_producer_queue_bytes") == 0
+    assert REGISTRY.get_sample_value("headrace_producer_queue_bytes", {"client": "test"}) == 0
     assert bridge.trouble() is None
 
 

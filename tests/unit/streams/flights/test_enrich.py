@@ -9,9 +9,9 @@ import pytest
 
 from headrace.schemas.catalogue import Catalogue, load_catalogue
 from headrace.schemas.codec import AvroCodec
+from headrace.schemas.fieldwise import FieldwiseEncoder
 from headrace.settings import WorkerSettings
 from headrace.streams.flights.enrich import READY, Lookups, delay_class, enrich, weather_key
-from headrace.streams.splice import NULL, SplicedEncoder
 
 HOUR = datetime(2013, 1, 1, 10, tzinfo=UTC)
 DEPARTURE: dict[str, Any] = {
@@ -82,12 +82,12 @@ def codec(catalogue: Catalogue) -> AvroCodec:
 
 
 @pytest.fixture(scope="module")
-def encoder(codec: AvroCodec) -> SplicedEncoder:
-    return SplicedEncoder(codec, READY)
+def encoder(codec: AvroCodec) -> FieldwiseEncoder:
+    return FieldwiseEncoder(codec, READY)
 
 
 @pytest.fixture(scope="module")
-def lookups(encoder: SplicedEncoder) -> Lookups:
+def lookups(encoder: FieldwiseEncoder) -> Lookups:
     return Lookups(
         {"UA": "United"},
         {a["faa"]: encoder.part("origin_airport", a) for a in (NEWARK, HOUSTON)},
@@ -97,7 +97,7 @@ def lookups(encoder: SplicedEncoder) -> Lookups:
 
 
 def test_a_departure_gets_airline_airports_plane_and_weather(
-    codec: AvroCodec, encoder: SplicedEncoder, lookups: Lookups
+    codec: AvroCodec, encoder: FieldwiseEncoder, lookups: Lookups
 ) -> None:
     assert codec.decode(encoder.encode(enrich(DEPARTURE, lookups))) == DEPARTURE | {
         "delay_class": "ON_TIME",
@@ -109,36 +109,11 @@ def test_a_departure_gets_airline_airports_plane_and_weather(
     }
 
 
-def test_what_is_not_known_is_null(codec: AvroCodec, encoder: SplicedEncoder) -> None:
+def test_what_is_not_known_is_null(codec: AvroCodec, encoder: FieldwiseEncoder) -> None:
     departure = DEPARTURE | {"tailnum": None, "dep_delay_min": None, "arr_delay_min": None, "air_time_min": None}
     enriched = codec.decode(encoder.encode(enrich(departure, Lookups({}, {}, {}, {}))))
     unknown = dict.fromkeys(("airline_name", "origin_airport", "dest_airport", "plane", "weather"))
     assert enriched == departure | unknown | {"delay_class": "CANCELLED"}
-
-
-def test_a_spliced_value_is_the_same_bytes_as_one_encoded_whole(
-    codec: AvroCodec, encoder: SplicedEncoder, lookups: Lookups
-) -> None:
-    spliced = encoder.encode(enrich(DEPARTURE, lookups))
-    assert spliced == codec.encode_native(codec.decode(spliced))
-
-
-def test_only_the_last_fields_can_be_ready(codec: AvroCodec) -> None:
-    with pytest.raises(ValueError, match="must be the last fields"):
-        SplicedEncoder(codec, ("plane",))
-    with pytest.raises(ValueError, match="must be the last fields"):
-        SplicedEncoder(codec, ("weather", "plane"))
-
-
-def test_ready_fields_are_unions_that_begin_with_null(catalogue: Catalogue) -> None:
-    codec = catalogue["aircraft"].codec
-    assert isinstance(codec, AvroCodec)
-    with pytest.raises(ValueError, match="begin with null"):
-        SplicedEncoder(codec, ("delay_class",))
-
-
-def test_a_part_that_is_null_takes_one_byte(encoder: SplicedEncoder) -> None:
-    assert {encoder.part(name, None) for name in READY} == {NULL}
 
 
 @pytest.mark.parametrize(
