@@ -167,3 +167,41 @@ class ClientSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", env_ignore_empty=True)
 
     url: str = Field("http://127.0.0.1:8080", description="The gateway that the commands talk to.")
+
+
+def reference_page() -> str:
+    """All settings as Markdown: what `docs/settings.md` holds."""
+    lines = [
+        "# Settings",
+        "",
+        "Every setting is an environment variable. This page is made by `python -m headrace.settings`.",
+        "",
+        "Besides these, every variable `HEADRACE_KAFKA_*` is a property of Kafka's client library, librdkafka:",
+        "`HEADRACE_KAFKA_SASL_USERNAME` is `sasl.username`. `HEADRACE_DATA_DIR` and `HEADRACE_CACHE_DIR` move what the",
+        "embedded broker keeps, `XDG_DATA_HOME` and `XDG_CACHE_HOME` by default.",
+    ]
+    for kind in (
+        Settings,
+        IngestSettings,
+        ServeSettings,
+        WorkerSettings,
+        RelaySettings,
+        SourceSettings,
+        ClientSettings,
+    ):
+        lines += [
+            "",
+            f"## {(kind.__doc__ or '').splitlines()[0].rstrip('.')}",
+            "",
+            "| variable | default | |",
+            "|---|---|---|",
+        ]
+        for name, field in kind.model_fields.items():
+            if kind is Settings or name not in Settings.model_fields:
+                default = "" if field.default is None else f"`{field.default}`" if field.default != "" else ""
+                lines.append(f"| `{field.alias or f'HEADRACE_{name.upper()}'}` | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(reference_page(), end="")
