@@ -16,7 +16,9 @@ KAFKA_PREFIX = "HEADRACE_KAFKA_"
 class Settings(BaseSettings):
     """What all services share."""
 
-    model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="HEADRACE_", extra="ignore", env_ignore_empty=True, populate_by_name=True
+    )
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's address list, `host:port,...`.")
     feeds: Path | None = Field(
@@ -164,7 +166,9 @@ class SourceSettings(Settings):
 class ClientSettings(BaseSettings):
     """The command line's reading and admin commands."""
 
-    model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="HEADRACE_", extra="ignore", env_ignore_empty=True, populate_by_name=True
+    )
 
     url: str = Field("http://127.0.0.1:8080", description="The gateway that the commands talk to.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 import orjson
@@ -35,7 +35,7 @@ class Subscription:
     id: str
     feed: str
     url: str
-    secret: str
+    secret: str = field(repr=False)
     start: str
     created: str
     mode: Literal["webhook"] = "webhook"
@@ -55,6 +55,11 @@ class Subscription:
             return cls(**{f.name: members[f.name] for f in fields(cls) if f.name in members})
         except (orjson.JSONDecodeError, TypeError) as error:
             raise ValueError(f"not a subscription: {error}") from error
+
+    @property
+    def state_key(self) -> str:
+        """What the keys of its state begin with: one made again under the name of another goes on from nothing."""
+        return f"{self.id}\0{self.created}"
 
     def public(self) -> dict[str, Any]:
         """The definition as shown: without the secret."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import structlog
 from confluent_kafka import KafkaError
@@ -17,6 +18,14 @@ log = structlog.get_logger(__name__)
 Record = tuple[bytes, bytes | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is to be written of a subscription, and who is told once it is acknowledged."""
+
+    records: list[Record]
+    acknowledged: Callable[[], None]
+
+
 class Journal:
     """Writes to `headrace.positions`, in order, through one idempotent producer.
 
@@ -27,10 +36,10 @@ class Journal:
     def __init__(self, bridge: ProducerBridge, interval_s: float) -> None:
         self._bridge = bridge
         self._interval_s = interval_s
-        self._dirty: dict[str, Callable[[], Iterable[Record]]] = {}
+        self._dirty: dict[str, Callable[[], Snapshot]] = {}
         self._ticking = asyncio.ensure_future(self._tick())
 
-    def mark(self, subscription: str, snapshot: Callable[[], Iterable[Record]]) -> None:
+    def mark(self, subscription: str, snapshot: Callable[[], Snapshot]) -> None:
         """A position has moved."""
         self._dirty[subscription] = snapshot
 
@@ -41,17 +50,25 @@ class Journal:
     async def flush(self, subscription: str) -> None:
         """Write the position of one subscription now, if it has moved."""
         if (snapshot := self._dirty.pop(subscription, None)) is not None:
-            await self.write(subscription, snapshot())
+            taken = snapshot()
+            await self.write(subscription, taken.records)
+            taken.acknowledged()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
             if self._dirty:
                 dirty, self._dirty = self._dirty, {}
-                await self._write_all(dirty)
+                try:
+                    await self._write_all(dirty)
+                except Exception:
+                    # An error of ours with one subscription must not end the writing of all.
+                    log.exception("positions_not_written", count=len(dirty))
+                    metrics.errors.labels("relay").inc()
 
-    async def _write_all(self, dirty: dict[str, Callable[[], Iterable[Record]]]) -> None:
-        outgoing = [o for subscription, snapshot in dirty.items() for o in _outgoing(subscription, snapshot())]
+    async def _write_all(self, dirty: dict[str, Callable[[], Snapshot]]) -> None:
+        taken = {subscription: snapshot() for subscription, snapshot in dirty.items()}
+        outgoing = [o for subscription, snapshot in taken.items() for o in _outgoing(subscription, snapshot.records)]
         try:
             failed = [result for result in await self._bridge.send(outgoing) if isinstance(result, KafkaError)]
         except QueueFull as error:
@@ -61,6 +78,9 @@ class Journal:
             log.warning("positions_not_written", count=len(failed), reason=failed[0].str())
             metrics.errors.labels("relay").inc()
             self._dirty = {**dirty, **self._dirty}
+            return
+        for snapshot in taken.values():
+            snapshot.acknowledged()
 
     async def close(self) -> None:
         """Stop; whoever marked something has flushed it by now."""

@@ -45,12 +45,13 @@ class Lane:
         self._unsettled.pop(offset, None)
 
     def moved(self) -> LaneState | None:
-        """The state, to be written, where it is another than the last one given out."""
+        """The state, to be written, where it is another than the one last written."""
         state = self.state()
-        if state == self._written:
-            return None
+        return None if state == self._written else state
+
+    def written(self, state: LaneState) -> None:
+        """A state is acknowledged."""
         self._written = state
-        return state
 
     def state(self) -> LaneState:
         """What a next owner must know."""

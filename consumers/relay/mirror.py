@@ -6,7 +6,7 @@ For looking only: the truth is `headrace.positions`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import structlog
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
@@ -16,6 +16,9 @@ from headrace.consumers.core.position import Position
 from headrace.consumers.relay.runner import Runner
 
 log = structlog.get_logger(__name__)
+
+TOGETHER = 100
+"""Groups that are written at a time, so that a thousand of them do not hold up the event loop."""
 
 
 def group_of(subscription: str) -> str:
@@ -29,34 +32,36 @@ class Mirror:
     def __init__(self, admin: AdminClient) -> None:
         self._admin = admin
         self._shown: dict[str, Position] = {}
+        self._writing = asyncio.Lock()
 
-    async def show(self, runners: Iterable[Runner]) -> None:
+    async def show(self, running: Mapping[str, Runner]) -> None:
         """Show where these subscriptions stand; a failure is logged, and tried again at the next call."""
-        moved = {r.subscription.id: r for r in runners if self._shown.get(r.subscription.id) != r.position}
-        positions = {name: runner.position for name, runner in moved.items()}
-        results = await asyncio.gather(
-            *(self._alter(name, moved[name].feed_log.topic.topic, position) for name, position in positions.items()),
-            return_exceptions=True,
-        )
-        for (name, position), result in zip(positions.items(), results, strict=True):
-            if result is None:
-                self._shown[name] = position
-            elif isinstance(result, KafkaException):
-                log.info("position_not_mirrored", subscription=name, reason=str(result))
-            elif isinstance(result, BaseException):
-                raise result
+        self._shown = {name: position for name, position in self._shown.items() if name in running}
+        moved = [name for name, runner in running.items() if self._shown.get(name) != runner.position]
+        for start in range(0, len(moved), TOGETHER):
+            async with self._writing:
+                await asyncio.gather(*(self._show(running, name) for name in moved[start : start + TOGETHER]))
 
-    async def _alter(self, name: str, topic: str, position: Position) -> None:
+    async def _show(self, running: Mapping[str, Runner], name: str) -> None:
+        if (runner := running.get(name)) is None:
+            return  # it went while we waited
+        position, topic = runner.position, runner.feed_log.topic.topic
         offsets = [TopicPartition(topic, p, offset) for p, offset in enumerate(position)]
         request = [ConsumerGroupTopicPartitions(group_of(name), offsets)]
-        for future in self._admin.alter_consumer_group_offsets(request).values():
-            await asyncio.wrap_future(future)
+        try:
+            for future in self._admin.alter_consumer_group_offsets(request).values():
+                await asyncio.wrap_future(future)
+        except KafkaException as error:
+            log.info("position_not_mirrored", subscription=name, reason=str(error))
+        else:
+            self._shown[name] = position
 
     async def forget(self, name: str) -> None:
         """Remove the group of a subscription that is no more."""
-        self._shown.pop(name, None)
-        for future in self._admin.delete_consumer_groups([group_of(name)]).values():
-            try:
-                await asyncio.wrap_future(future)
-            except KafkaException as error:
-                log.info("group_not_deleted", subscription=name, reason=str(error))
+        async with self._writing:
+            self._shown.pop(name, None)
+            for future in self._admin.delete_consumer_groups([group_of(name)]).values():
+                try:
+                    await asyncio.wrap_future(future)
+                except KafkaException as error:
+                    log.info("group_not_deleted", subscription=name, reason=str(error))

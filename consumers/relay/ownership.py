@@ -45,6 +45,7 @@ class Ownership:
         self._loading: dict[int, Entries] = {}
         self._closing = threading.Event()
         self.assigned = asyncio.Event()
+        self.ended = False
         self._consumer = Consumer(
             {
                 **kafka,
@@ -70,16 +71,24 @@ class Ownership:
         self._consumer.subscribe(
             [POSITIONS.name], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
-        while not self._closing.is_set():
-            for message in self._consumer.consume(5000, 0.05):
-                self._take(message)
-        self._consumer.close()
+        try:
+            while not self._closing.is_set():
+                for message in self._consumer.consume(5000, 0.05):
+                    self._take(message)
+        except Exception:
+            log.exception("ownership_ended")
+            metrics.errors.labels("relay").inc()
+        finally:
+            self.ended = True
+            self._consumer.close()
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
             partition.offset = OFFSET_BEGINNING
             self._loading[partition.partition] = {}
         consumer.incremental_assign(partitions)
+        # librdkafka remembers that we paused one when it was ours before.
+        consumer.resume(partitions)
         self._loop.call_soon_threadsafe(self.assigned.set)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -94,21 +103,28 @@ class Ownership:
         except FutureTimeoutError:
             log.error("hand_over_timed_out", partitions=numbers)
             metrics.errors.labels("relay").inc()
+        except Exception:
+            log.exception("hand_over_failed", partitions=numbers)
+            metrics.errors.labels("relay").inc()
         consumer.incremental_unassign(partitions)
 
     def _take(self, message: Message) -> None:
         partition = message.partition() or 0
+        error = message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            log.error("positions_read_failed", partition=partition, code=error.name(), reason=error.str())
+            metrics.errors.labels("relay").inc()
+            return
         entries = self._loading.get(partition)
         if entries is None:
             return
-        error = message.error()
         if error is None:
             key, value = message.key() or b"", message.value()
             if value is None:
                 entries.pop(key, None)
             else:
                 entries[key] = value
-        elif error.code() == KafkaError._PARTITION_EOF:
+        else:
             del self._loading[partition]
             try:
                 # From here on the partition holds what we write ourselves.
@@ -117,9 +133,6 @@ class Ownership:
                 log.info("partition_gone_while_loading", partition=partition, reason=str(gone))
                 return
             self._loop.call_soon_threadsafe(self._gained, partition, entries)
-        else:
-            log.error("positions_read_failed", partition=partition, reason=error.str())
-            metrics.errors.labels("relay").inc()
 
     def _on_error(self, error: KafkaError) -> None:
         log.warning("kafka_consumer_error", client="relay", code=error.name(), reason=error.str())

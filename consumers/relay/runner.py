@@ -19,11 +19,12 @@ from headrace.consumers.core.position import Position, PositionGone
 from headrace.consumers.core.record import Record
 from headrace.consumers.relay.attempt import Endpoint, Outcome
 from headrace.consumers.relay.definition import Subscription
-from headrace.consumers.relay.journal import Journal
+from headrace.consumers.relay.journal import Journal, Snapshot
 from headrace.consumers.relay.journal import Record as JournalRecord
 from headrace.consumers.relay.lane import Lane
 from headrace.consumers.relay.retries import backoff_s
-from headrace.consumers.relay.state import LaneState, Parked, Stored, lane_key, lane_record, parked_key, parked_record
+from headrace.consumers.relay.state import Parked, Stored, lane_record, parked_key, parked_record
+from headrace.consumers.relay.window import Window
 from headrace.kafka.bridge import QueueFull, Undelivered
 from headrace.kafka.offsets import KafkaUnavailable
 from headrace.settings import RelaySettings
@@ -31,6 +32,7 @@ from headrace.settings import RelaySettings
 log = structlog.get_logger(__name__)
 
 READ_EVENTS = 500
+AGAIN_EVENTS = 100
 AHEAD_EVENTS = 1000
 """Events that may be read and not yet settled: enough to keep an endpoint busy, bounded whatever it does."""
 
@@ -77,13 +79,19 @@ class Runner:
         self.epoch = found.epoch
         self.parked = 0
         self._delivered = 0
+        self._delivered_bytes = 0
         self._failed = 0
+        self._counted = (0, 0, 0)
         self._last_error: str | None = None
         self._endpoint = endpoint
         self._journal = journal
         self._slots = slots
         self._settings = settings
-        self._lanes = [Lane(state) for state in found.lanes_from(start, len(feed_log.rings))]
+        self._window = Window(settings.max_in_flight)
+        self._found = found
+        self._start = start
+        self._lanes: list[Lane] = []
+        self._add_lanes()
         self._ready: deque[Job] = deque()
         self._chains: dict[bytes, deque[Job]] = {}
         self._due: list[tuple[int, int, Job]] = []
@@ -92,11 +100,15 @@ class Runner:
         self._reading: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._cut_off: list[Job] = []
+        # References of events that are parked no more, until their removal is acknowledged.
+        self._unparked: dict[bytes, None] = {}
         self._running = subscription.state == "active"
         feed = subscription.feed
         self._events_out = metrics.events_out.labels(feed, "webhook")
         self._bytes_out = metrics.bytes_out.labels(feed, "webhook")
         self._latency = metrics.latency_seconds.labels(feed, "webhook")
+        self._attempts_delivered = metrics.attempts.labels(feed, "delivered")
+        self._attempts_failed = metrics.attempts.labels(feed, "failed")
         for parked in sorted(found.parked, key=lambda p: (p.partition, p.offset)):
             self._restore(parked)
         feed_log.listen(self.pump)
@@ -121,18 +133,23 @@ class Runner:
             "offset": self.feed_log.token(self.position),
             "epoch": self.epoch,
             "lag": self.lag,
-            "in_flight": len(self._in_flight),
+            "in_flight": self.in_flight,
             "parked": self.parked,
             "delivered": self._delivered,
             "failed": self._failed,
             "last_error": self._last_error,
         }
 
+    @property
+    def in_flight(self) -> int:
+        """Attempts under way."""
+        return len(self._in_flight)
+
     # The pump
 
     def pump(self) -> None:
         """Start as many attempts as may be under way."""
-        while self._running and len(self._in_flight) < self._settings.max_in_flight:
+        while self._running and len(self._in_flight) < self._window.size:
             if not self._ready and not self._refill():
                 return
             job = self._ready.popleft()
@@ -148,14 +165,18 @@ class Runner:
             if waiting := self._waiting_behind_parked():
                 self._reading = asyncio.ensure_future(self._guard(self._park(waiting)))
             return False
-        for _ in range(len(self._lanes), len(self.feed_log.rings)):
-            self._lanes.append(Lane(LaneState(0)))
+        self._add_lanes()
         batch = self.feed_log.read_rings(self._fetched(), READ_EVENTS)
         if batch is None:
             self._reading = asyncio.ensure_future(self._guard(self._read_history()))
             return False
         self._take(batch.records, batch.position)
         return bool(self._ready)
+
+    def _add_lanes(self) -> None:
+        """A lane for every partition: a feed can get more of them."""
+        for partition in range(len(self._lanes), len(self.feed_log.rings)):
+            self._lanes.append(Lane(self._found.lane(partition, self._start)))
 
     def _fetched(self) -> Position:
         return tuple(lane.fetched for lane in self._lanes)
@@ -190,6 +211,10 @@ class Runner:
         except (KafkaUnavailable, Undelivered, QueueFull) as error:
             log.warning("subscription_waits_for_kafka", subscription=self.subscription.id, reason=str(error))
             await asyncio.sleep(TROUBLE_S)
+        except Exception:
+            log.exception("reading_failed", subscription=self.subscription.id)
+            metrics.errors.labels("relay").inc()
+            await asyncio.sleep(TROUBLE_S)
         finally:
             self._reading = None
         self.pump()
@@ -212,29 +237,41 @@ class Runner:
 
     async def _attempt(self, job: Job) -> None:
         try:
-            record = job.record or await self.feed_log.record(job.partition, job.offset)
+            record = job.record or await self._read_again(job)
         except PositionGone as error:
             log.error("parked_event_lost_to_retention", subscription=self.subscription.id, reason=str(error))
             metrics.errors.labels("retention").inc()
-            await self._settle(job)
+            self._settle(job)
             return
         except KafkaUnavailable as error:
-            self._retry_in(job, TROUBLE_S)
+            self._retry_at(job, _now_ms() + int(TROUBLE_S * 1000))
             log.warning("subscription_waits_for_kafka", subscription=self.subscription.id, reason=str(error))
             return
         body = self.feed_log.json(record)
         async with self._slots:
-            with metrics.in_flight.track_inprogress():
-                outcome = await self._endpoint.deliver(record.id, body)
-        metrics.attempts.labels(self.subscription.feed, "delivered" if outcome.delivered else "failed").inc()
+            outcome = await self._endpoint.deliver(record.id, body)
+        self._window.answered(outcome.status)
         if not outcome.delivered:
             await self._fail(job, outcome)
             return
         self._delivered += 1
-        self._events_out.inc()
-        self._bytes_out.inc(len(body))
-        self._latency.observe(max(time.time() - record.timestamp_ms / 1000, 0.0))
-        await self._settle(job)
+        self._delivered_bytes += len(body)
+        if (timestamp_ms := record.timestamp_ms) >= 0:
+            self._latency.observe(max(time.time() - timestamp_ms / 1000, 0.0))
+        self._settle(job)
+
+    async def _read_again(self, job: Job) -> Record:
+        """An event from the log, and with it those that wait near it: one read for many."""
+        partition, offset = job.partition, job.offset
+        position = (*self.feed_log.tail[:partition], offset, *self.feed_log.tail[partition + 1 :])
+        batch = await self.feed_log.read(position, AGAIN_EVENTS)
+        found = {record.offset: record for record in batch.records if record.partition == partition}
+        if offset not in found:
+            raise PositionGone(f"{self.feed_log.topic.topic}:{partition}:{offset} is no longer kept", position)
+        for other in itertools.islice(self._ready if job.key is None else self._chains[job.key], AGAIN_EVENTS):
+            if other.partition == partition and other.record is None:
+                other.record = found.get(other.offset)
+        return found[offset]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         job = self._in_flight.pop(task)
@@ -243,16 +280,17 @@ class Runner:
         elif (error := task.exception()) is not None:
             log.error("attempt_crashed", subscription=self.subscription.id, exc_info=error)
             metrics.errors.labels("relay").inc()
+            self._retry_at(job, _now_ms() + int(self._settings.retry_first_s * 1000))
         self.pump()
 
-    async def _settle(self, job: Job) -> None:
+    def _settle(self, job: Job) -> None:
         """An event is done: the next of its key may go."""
         if job.parked:
             self.parked -= 1
-            await self._write([(parked_key(self.subscription.id, job.partition, job.offset), None)])
+            self._unparked[parked_key(self.subscription.state_key, job.partition, job.offset)] = None
         else:
             self._lanes[job.partition].settle(job.offset)
-            self._mark()
+        self._mark()
         if job.key is not None:
             chain = self._chains[job.key]
             chain.popleft()
@@ -263,9 +301,11 @@ class Runner:
 
     async def _fail(self, job: Job, outcome: Outcome) -> None:
         self._failed += 1
+        self._mark()
         self._last_error = outcome.error
         job.attempts += 1
         wait_s = backoff_s(job.attempts, self._settings.retry_first_s, self._settings.retry_max_s)
+        due_ms = _now_ms() + int(wait_s * 1000)
         log.info(
             "attempt_failed",
             subscription=self.subscription.id,
@@ -275,14 +315,15 @@ class Runner:
             retry_in_s=round(wait_s, 1),
             reason=outcome.error,
         )
-        self._retry_in(job, wait_s)
-        await self._park([job], _now_ms() + int(wait_s * 1000))
+        await self._park([job], due_ms)
+        self._retry_at(job, due_ms)
 
     # Failed events
 
-    def _retry_in(self, job: Job, wait_s: float) -> None:
-        heapq.heappush(self._due, (_now_ms() + int(wait_s * 1000), next(self._ties), job))
-        self._set_alarm()
+    def _retry_at(self, job: Job, due_ms: int) -> None:
+        heapq.heappush(self._due, (due_ms, next(self._ties), job))
+        if self._due[0][2] is job:
+            self._set_alarm()
 
     def _set_alarm(self) -> None:
         if self._alarm is not None:
@@ -303,7 +344,7 @@ class Runner:
     async def _park(self, jobs: list[Job], due_ms: int = 0) -> None:
         """Write the references of events, and only then let the position step over them."""
         references = [Parked(job.partition, job.offset, job.attempts, due_ms, job.key) for job in jobs]
-        if not await self._write([parked_record(self.subscription.id, self.epoch, r) for r in references]):
+        if not await self._write([parked_record(self.subscription.state_key, self.epoch, r) for r in references]):
             return  # the events stay unsettled: the position does not step over them
         for job in jobs:
             if not job.parked:
@@ -327,19 +368,36 @@ class Runner:
         job = Job(parked.partition, parked.offset, parked.key, None, parked.attempt, parked=True)
         self.parked += 1
         if self._heads_its_chain(job):
-            self._retry_in(job, max(parked.due_ms - _now_ms(), 0) / 1000)
+            self._retry_at(job, parked.due_ms)
 
     # What is kept
 
     def _mark(self) -> None:
         self._journal.mark(self.subscription.id, self._snapshot)
 
-    def _snapshot(self) -> list[JournalRecord]:
-        return [
-            lane_record(self.subscription.id, self.epoch, p, state)
-            for p, lane in enumerate(self._lanes)
-            if (state := lane.moved()) is not None
-        ]
+    def count(self) -> None:
+        """Bring the counters up to date: once for many events, as counting costs as much as signing."""
+        now = (self._delivered, self._delivered_bytes, self._failed)
+        delivered, delivered_bytes, failed = (a - b for a, b in zip(now, self._counted, strict=True))
+        self._counted = now
+        self._events_out.inc(delivered)
+        self._attempts_delivered.inc(delivered)
+        self._bytes_out.inc(delivered_bytes)
+        self._attempts_failed.inc(failed)
+
+    def _snapshot(self) -> Snapshot:
+        self.count()
+        moved = [(p, lane, state) for p, lane in enumerate(self._lanes) if (state := lane.moved()) is not None]
+        unparked = list(self._unparked)
+
+        def acknowledged() -> None:
+            for _, lane, state in moved:
+                lane.written(state)
+            for reference in unparked:
+                self._unparked.pop(reference, None)
+
+        lanes = [lane_record(self.subscription.state_key, self.epoch, p, state) for p, _, state in moved]
+        return Snapshot([*lanes, *((reference, None) for reference in unparked)], acknowledged)
 
     async def _write(self, records: Sequence[JournalRecord]) -> bool:
         try:
@@ -361,6 +419,7 @@ class Runner:
         self._set_alarm()
         if self._reading is not None:
             self._reading.cancel()
+            await asyncio.wait([self._reading])
         if self._in_flight:
             _, cut_off = await asyncio.wait(self._in_flight, timeout=HAND_OVER_S)
             for task in cut_off:
@@ -376,17 +435,10 @@ class Runner:
         due = {id(job): due_ms for due_ms, _, job in self._due}
         return Stored(
             self.epoch,
-            self.position,
+            self.feed_log.token(self.position),
             {p: lane.state() for p, lane in enumerate(self._lanes)},
             [Parked(j.partition, j.offset, j.attempts, due.get(id(j), 0), j.key) for j in self._parked_jobs()],
         )
-
-    def state_keys(self) -> list[bytes]:
-        """The keys of all that is kept of the subscription but its base."""
-        return [
-            *(parked_key(self.subscription.id, job.partition, job.offset) for job in self._parked_jobs()),
-            *(lane_key(self.subscription.id, p) for p in range(len(self._lanes))),
-        ]
 
     def _parked_jobs(self) -> list[Job]:
         waiting = (job for chain in self._chains.values() for job in chain)

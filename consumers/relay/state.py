@@ -2,9 +2,11 @@
 
 | key | value | |
 |---|---|---|
-| `<subscription>\\0base` | epoch, position | where the subscription was last moved to |
+| `<subscription>\\0base` | epoch, offset | the offset token of where the subscription was last moved to |
 | `<subscription>\\0lane\\0<partition>` | epoch, position, done | how far a lane came, and what is done ahead of it |
 | `<subscription>\\0parked\\0<partition>\\0<offset>` | epoch, attempt, due, key | an event that waits for its retry |
+
+`<subscription>` is `Subscription.state_key`: its id and the time it was made, separated by `\\0`.
 
 Every value carries the epoch that it was written under; a seek raises it, and what is of an older one does not count.
 """
@@ -43,22 +45,34 @@ class LaneState:
 
 @dataclass(slots=True)
 class Stored:
-    """The state of one subscription as its owner found it."""
+    """The state of one subscription as its owner found it. `base` is an offset token."""
 
     epoch: int = 0
-    base: Position | None = None
+    base: str | None = None
     lanes: dict[int, LaneState] = field(default_factory=dict)
     parked: list[Parked] = field(default_factory=list)
 
-    def lanes_from(self, start: Position, partitions: int) -> list[LaneState]:
-        """The lanes of all partitions; one that was never written begins where the subscription begins."""
-        base = widen(self.base if self.base is not None else start, partitions)
-        return [self.lanes.get(p, LaneState(base[p])) for p in range(partitions)]
+    def lane(self, partition: int, base: Position) -> LaneState:
+        """A lane; one that was never written begins where the subscription begins.
+
+        A parked event is settled, even where the lane's own record, which is written later, does not say so.
+        """
+        lane = self.lanes.get(partition) or LaneState(widen(base, partition + 1)[partition])
+        parked = [(p.offset, p.offset + 1) for p in self.parked if p.partition == partition]
+        return LaneState(lane.position, tuple(sorted([*lane.done, *parked]))) if parked else lane
+
+    def keys(self, subscription: str) -> list[bytes]:
+        """The keys of all that is kept."""
+        return [
+            base_key(subscription),
+            *(lane_key(subscription, partition) for partition in self.lanes),
+            *(parked_key(subscription, parked.partition, parked.offset) for parked in self.parked),
+        ]
 
 
-def base_record(subscription: str, epoch: int, position: Position) -> tuple[bytes, bytes]:
-    """Key and value that move a subscription."""
-    return base_key(subscription), orjson.dumps({"epoch": epoch, "position": position})
+def base_record(subscription: str, epoch: int, offset: str) -> tuple[bytes, bytes]:
+    """Key and value that move a subscription to an offset token."""
+    return base_key(subscription), orjson.dumps({"epoch": epoch, "offset": offset})
 
 
 def lane_record(subscription: str, epoch: int, partition: int, lane: LaneState) -> tuple[bytes, bytes]:
@@ -91,19 +105,19 @@ def parked_key(subscription: str, partition: int, offset: int) -> bytes:
 
 
 def subscription_of(key: bytes) -> str:
-    """The subscription that a key belongs to."""
-    return key.split(b"\0", 1)[0].decode()
+    """The `state_key` of the subscription that a key belongs to."""
+    return b"\0".join(key.split(b"\0", 2)[:2]).decode()
 
 
 def stored(records: Iterable[tuple[bytes, bytes]]) -> Stored:
     """The state of one subscription from its latest records; raises ValueError for what is not such a record."""
     entries: list[tuple[list[str], Mapping[str, Any]]] = [
-        (key.decode().split("\0")[1:], orjson.loads(value)) for key, value in records
+        (key.decode().split("\0")[2:], orjson.loads(value)) for key, value in records
     ]
     found = Stored()
     for kind, value in entries:
         if kind[0] == "base":
-            found.epoch, found.base = value["epoch"], tuple(value["position"])
+            found.epoch, found.base = value["epoch"], value["offset"]
     for kind, value in entries:
         if value["epoch"] != found.epoch:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol, runtime_checkable
@@ -77,6 +78,9 @@ def run_service(name: str, settings: Settings, port: int, make_parts: Callable[[
     `make_parts` is called on the event loop. Raises `OSError` where the port is taken, `SystemExit` 1 after a failure.
     """
     logs.configure(settings.log_level, settings.log_format)
+    # Followers and webhook requests each hold a descriptor: take as many as the system allows.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     failure = uvloop.run(_serve(name, settings, port, make_parts))
     if failure is not None:
         log.error("service_failed", service=name, exc_info=failure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ RETRIABLE = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
+    KafkaError._NOENT,
     KafkaError._UNKNOWN_PARTITION,
 }
 """Errors that pass by themselves: a topic just made, a leader just moved, a broker just restarted."""
@@ -95,3 +97,6 @@ class Offsets:
                 if code not in RETRIABLE or now() > deadline:
                     raise KafkaUnavailable(str(error)) from error
             await asyncio.sleep(0.05)
+            # The admin client would ask with the old leader's epoch for minutes: make it look at the topic anew.
+            with contextlib.suppress(KafkaException):
+                await asyncio.to_thread(self._admin.list_topics, topic, max(deadline - now(), 0.1))

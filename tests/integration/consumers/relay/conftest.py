@@ -8,6 +8,7 @@ import itertools
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from headrace.broker.properties import free_port
 from headrace.consumers.reading import Reading
 from headrace.consumers.relay.relay import Relay
 from headrace.consumers.subscriptions import Subscriptions
-from headrace.http.service import serving
+from headrace.http.service import Part, serving
 from headrace.schemas.catalogue import load_catalogue
 from headrace.settings import RelaySettings, ServeSettings
 
@@ -115,6 +116,10 @@ class Log:
     def topic(self, name: str, partitions: int = 1) -> None:
         """Make a topic."""
         self.admin.create_topics([NewTopic(name, partitions, 1)])[name].result()
+        # Another of the broker's threads answers who looks for it.
+        deadline_s = time.monotonic() + 10
+        while name not in self.admin.list_topics().topics and time.monotonic() < deadline_s:
+            pass
 
     def send(
         self, topic: str, count: int = 1, *, key: str | None = None, partition: int = -1, timestamp_ms: int = 0
@@ -179,14 +184,14 @@ class RelayProcess:
         except (aiohttp.ClientError, TimeoutError):
             return False
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send a signal to it."""
         self._process.send_signal(number)
 
-    def signal_if_running(self, number: signal.Signals) -> None:
+    def send_if_running(self, number: signal.Signals) -> None:
         """The same, unless it has ended."""
         if self._process.returncode is None:
-            self.signal(number)
+            self.send(number)
 
     async def stop(self) -> None:
         """End it cleanly."""
@@ -206,7 +211,7 @@ async def running_gateway(log: Log, **settings: Any) -> AsyncIterator[Api]:
     """The reading and subscriptions API in this process."""
     configured = ServeSettings(bootstrap_servers=log.kafka, feeds=log.feeds, **settings)
     reading = Reading(configured, load_catalogue(configured))
-    parts = [reading, Subscriptions(configured, reading)]
+    parts: list[Part] = [reading, Subscriptions(configured, reading)]
     async with (
         serving(parts, host="127.0.0.1", port=0, drain_s=2.0) as port,
         aiohttp.ClientSession() as session,

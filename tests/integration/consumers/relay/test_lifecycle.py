@@ -153,12 +153,9 @@ async def test_paused_it_stands_still_and_resumed_it_goes_on_without_loss_or_rep
 
 
 async def _state(api: Api, name: str, state: str) -> bool:
+    """Whether its owner has seen the change and has ended what was under way."""
     shown = await api.show(name)
-    return shown["state"] == state and shown["status"] is not None and _owned_state(shown)
-
-
-def _owned_state(shown: dict[str, Any]) -> bool:
-    return shown["status"]["in_flight"] == 0
+    return shown["state"] == state and shown["status"] is not None and shown["status"]["in_flight"] == 0
 
 
 async def test_a_pause_keeps_what_waits_for_its_retry(api: Api, log: Log) -> None:

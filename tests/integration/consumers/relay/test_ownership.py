@@ -94,7 +94,7 @@ async def processes(log: Log, tmp_path: Path, helpers: Any) -> AsyncIterator[lis
     await asyncio.gather(*(process.start() for process in both))
     yield both
     for process in both:
-        process.signal_if_running(signal.SIGCONT)
+        process.send_if_running(signal.SIGCONT)
         await process.kill()
 
 
@@ -141,7 +141,7 @@ async def test_a_stale_owner_that_wakes_up_cannot_undo_a_seek(api: Api, log: Log
         receiving.answer = when(held, status(204))
         third = log.send(feed, 4)
         await until(lambda: has(api, name, in_flight=4))
-        stale.signal(signal.SIGSTOP)
+        stale.send(signal.SIGSTOP)
         held.set()
         await until(lambda: _owned_by(api, name, other.address), 60)
         await until(lambda: has(api, name, lag=0))
@@ -150,7 +150,7 @@ async def test_a_stale_owner_that_wakes_up_cannot_undo_a_seek(api: Api, log: Log
         assert moved["status"]["epoch"] == 1
         await until(lambda: has(api, name, lag=0, delivered=74))
         assert Counter(receiving.ids) == Counter(first + second + third)
-        stale.signal(signal.SIGCONT)
+        stale.send(signal.SIGCONT)
         await until(lambda: _both_live(stale, other))
         log.send(feed, 5)
         await until(lambda: has(api, name, lag=0))
