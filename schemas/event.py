@@ -81,6 +81,20 @@ def event_id(headers: KafkaHeaders | None, topic: str, partition: int, offset: i
     return f"{topic}:{partition}:{offset}"
 
 
+class _Attributes(dict[str, str | None]):
+    """Which CloudEvents attribute a header holds, if any: asked for every header of every event, so remembered."""
+
+    def __missing__(self, header: str) -> str | None:
+        attribute = header[len(PREFIX) :] if header.startswith(PREFIX) and header not in _NO_ATTRIBUTES else None
+        if len(self) < _REMEMBERED:
+            self[header] = attribute
+        return attribute
+
+
+_ATTRIBUTES = _Attributes()
+_REMEMBERED = 1000
+
+
 def to_structured_json(
     codec: Codec,
     defaults: Mapping[str, str],
@@ -99,16 +113,22 @@ def to_structured_json(
     not hidden: it is given as `data_base64` with the reason in `dataerror`.
     """
     event: dict[str, Any] = {"specversion": SPEC_VERSION, "id": "", **defaults}
+    event_id = ""
     for name, text in headers or ():
-        if name.startswith(PREFIX) and text and name not in _NO_ATTRIBUTES:
-            event[name[3:]] = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    event["id"] = event_id(headers, topic, partition, offset)
+        attribute = _ATTRIBUTES[name]
+        if attribute is not None and text:
+            try:
+                event[attribute] = text if isinstance(text, str) else text.decode()
+            except UnicodeDecodeError:
+                event[attribute] = str(text, "utf-8", "replace")
+            event_id = event_id or event["id"]
+    event["id"] = event_id or f"{topic}:{partition}:{offset}"
     if "time" not in event:
         event["time"] = rfc3339(timestamp_ms)
     if key is not None:
         event["partitionkey"] = key.decode("utf-8", "replace")
     event["partition"] = partition
-    event["sequence"] = f"{offset:019d}"
+    event["sequence"] = str(offset).zfill(SEQUENCE_DIGITS)
     if value is None:
         event["data"] = None
         return to_json(event)
