@@ -306,7 +306,7 @@ class Runner:
         job.attempts += 1
         wait_s = backoff_s(job.attempts, self._settings.retry_first_s, self._settings.retry_max_s)
         due_ms = _now_ms() + int(wait_s * 1000)
-        log.info(
+        log.debug(
             "attempt_failed",
             subscription=self.subscription.id,
             partition=job.partition,
