@@ -24,7 +24,7 @@ from headrace.consumers.relay.definition import (
     new_subscription_id,
     position_partition,
 )
-from headrace.consumers.relay.http_client import Target
+from headrace.consumers.relay.target import Target
 from headrace.consumers.subscription_request import Create, checked, resolve
 from headrace.http.problems import Problem, unavailable
 from headrace.kafka.bridge import Outgoing, ProducerBridge, Undelivered

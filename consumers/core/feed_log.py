@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace import metrics
-from headrace.consumers.core.history import History, OffsetGone
+from headrace.consumers.core.cursor import OffsetGone
+from headrace.consumers.core.history import History
 from headrace.consumers.core.position import (
     MalformedPosition,
     Position,

@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass
 
 from headrace import __version__, metrics
-from headrace.consumers.relay.http_client import AttemptFailed, HttpClient, Target
+from headrace.consumers.relay.connection import AttemptFailed
+from headrace.consumers.relay.http_client import HttpClient
+from headrace.consumers.relay.target import Target
 from headrace.signing import header_id, sign
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"

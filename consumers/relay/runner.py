@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
-import time
-from collections import deque
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -18,10 +14,12 @@ from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position, PositionGone
 from headrace.consumers.core.record import Record
 from headrace.consumers.relay.attempt import Endpoint, Outcome
+from headrace.consumers.relay.counters import Counters
 from headrace.consumers.relay.definition import Subscription
 from headrace.consumers.relay.journal import Journal, Snapshot
 from headrace.consumers.relay.journal import Record as JournalRecord
 from headrace.consumers.relay.lane import Lane
+from headrace.consumers.relay.lineup import Job, Lineup, now_ms
 from headrace.consumers.relay.retries import backoff_s
 from headrace.consumers.relay.state import Parked, Stored, lane_record, parked_key, parked_record
 from headrace.consumers.relay.window import Window
@@ -43,24 +41,11 @@ HAND_OVER_S = 5.0
 """How long attempts under way may still take when the subscription goes to another owner; then they are repeated."""
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """An event on its way. `record` is None where it must be read again; `parked`: its reference is in Kafka."""
-
-    partition: int
-    offset: int
-    key: bytes | None
-    record: Record | None
-    attempts: int = 0
-    parked: bool = False
-
-
 class Runner:
     """Runs one subscription on its owner, on the event loop.
 
     Nothing runs while there is nothing to do: `pump` is called when the feed has grown, an attempt has ended or a
-    failed event is due. With `ordering: key` the events of a key form a chain, of which only the first is under way or
-    waits for its retry.
+    failed event is due. Which event goes next is said by its `Lineup`.
     """
 
     def __init__(
@@ -77,13 +62,9 @@ class Runner:
         self.subscription = subscription
         self.feed_log = feed_log
         self.epoch = found.epoch
+        self.endpoint = endpoint
         self.parked = 0
-        self._delivered = 0
-        self._delivered_bytes = 0
-        self._failed = 0
-        self._counted = (0, 0, 0)
         self._last_error: str | None = None
-        self._endpoint = endpoint
         self._journal = journal
         self._slots = slots
         self._settings = settings
@@ -92,23 +73,14 @@ class Runner:
         self._start = start
         self._lanes: list[Lane] = []
         self._add_lanes()
-        self._ready: deque[Job] = deque()
-        self._chains: dict[bytes, deque[Job]] = {}
-        self._due: list[tuple[int, int, Job]] = []
-        self._ties = itertools.count()
+        self._running = subscription.state == "active"
+        self._lineup = Lineup(self.pump if self._running else None)
         self._in_flight: dict[asyncio.Task[None], Job] = {}
         self._reading: asyncio.Task[None] | None = None
-        self._alarm: asyncio.TimerHandle | None = None
         self._cut_off: list[Job] = []
         # References of events that are parked no more, until their removal is acknowledged.
         self._unparked: dict[bytes, None] = {}
-        self._running = subscription.state == "active"
-        feed = subscription.feed
-        self._events_out = metrics.events_out.labels(feed, "webhook")
-        self._bytes_out = metrics.bytes_out.labels(feed, "webhook")
-        self._latency = metrics.latency_seconds.labels(feed, "webhook")
-        self._attempts_delivered = metrics.attempts.labels(feed, "delivered")
-        self._attempts_failed = metrics.attempts.labels(feed, "failed")
+        self._counters = Counters(subscription.feed)
         for parked in sorted(found.parked, key=lambda p: (p.partition, p.offset)):
             self._restore(parked)
         feed_log.listen(self.pump)
@@ -135,8 +107,8 @@ class Runner:
             "lag": self.lag,
             "in_flight": self.in_flight,
             "parked": self.parked,
-            "delivered": self._delivered,
-            "failed": self._failed,
+            "delivered": self._counters.delivered,
+            "failed": self._counters.failed,
             "last_error": self._last_error,
         }
 
@@ -150,28 +122,28 @@ class Runner:
     def pump(self) -> None:
         """Start as many attempts as may be under way."""
         while self._running and len(self._in_flight) < self._window.size:
-            if not self._ready and not self._refill():
+            job = self._lineup.take() or self._read_on()
+            if job is None:
                 return
-            job = self._ready.popleft()
             task = asyncio.ensure_future(self._attempt(job))
             self._in_flight[task] = job
             task.add_done_callback(self._ended)
 
-    def _refill(self) -> bool:
-        """Read on from memory; what needs waiting is done in a task, which pumps when it is done."""
+    def _read_on(self) -> Job | None:
+        """Read on from memory for the next that may go; what needs waiting is done in a task, which then pumps."""
         if self._reading is not None or self.parked >= self._settings.max_parked:
-            return False
+            return None
         if sum(lane.unsettled for lane in self._lanes) >= AHEAD_EVENTS:
-            if waiting := self._waiting_behind_parked():
+            if waiting := self._lineup.behind_parked():
                 self._reading = asyncio.ensure_future(self._guard(self._park(waiting)))
-            return False
+            return None
         self._add_lanes()
         batch = self.feed_log.read_rings(self._fetched(), READ_EVENTS)
         if batch is None:
             self._reading = asyncio.ensure_future(self._guard(self._read_history()))
-            return False
+            return None
         self._take(batch.records, batch.position)
-        return bool(self._ready)
+        return self._lineup.take()
 
     def _add_lanes(self) -> None:
         """A lane for every partition: a feed can get more of them."""
@@ -185,23 +157,11 @@ class Runner:
         by_key = self.subscription.ordering == "key"
         for record in records:
             if self._lanes[record.partition].take(record.offset):
-                self._line_up(Job(record.partition, record.offset, record.key if by_key else None, record))
+                self._lineup.add(Job(record.partition, record.offset, record.key if by_key else None, record))
         if fetched != self._fetched():
             for lane, offset in zip(self._lanes, fetched, strict=True):
                 lane.fetched = offset
             self._mark()
-
-    def _line_up(self, job: Job) -> None:
-        if self._heads_its_chain(job):
-            self._ready.append(job)
-
-    def _heads_its_chain(self, job: Job) -> bool:
-        """Put a job at the end of the chain of its key; True where there is none before it."""
-        if job.key is None:
-            return True
-        chain = self._chains.setdefault(job.key, deque())
-        chain.append(job)
-        return len(chain) == 1
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -244,20 +204,17 @@ class Runner:
             self._settle(job)
             return
         except KafkaUnavailable as error:
-            self._retry_at(job, _now_ms() + int(TROUBLE_S * 1000))
+            self._lineup.retry_at(job, now_ms() + int(TROUBLE_S * 1000))
             log.warning("subscription_waits_for_kafka", subscription=self.subscription.id, reason=str(error))
             return
         body = self.feed_log.json(record)
         async with self._slots:
-            outcome = await self._endpoint.deliver(record.id, body)
+            outcome = await self.endpoint.deliver(record.id, body)
         self._window.answered(outcome.status)
         if not outcome.delivered:
             await self._fail(job, outcome)
             return
-        self._delivered += 1
-        self._delivered_bytes += len(body)
-        if (timestamp_ms := record.timestamp_ms) >= 0:
-            self._latency.observe(max(time.time() - timestamp_ms / 1000, 0.0))
+        self._counters.count_delivered(len(body), record.timestamp_ms)
         self._settle(job)
 
     async def _read_again(self, job: Job) -> Record:
@@ -268,7 +225,7 @@ class Runner:
         found = {record.offset: record for record in batch.records if record.partition == partition}
         if offset not in found:
             raise PositionGone(f"{self.feed_log.topic.topic}:{partition}:{offset} is no longer kept", position)
-        for other in itertools.islice(self._ready if job.key is None else self._chains[job.key], AGAIN_EVENTS):
+        for other in itertools.islice(self._lineup.following(job), AGAIN_EVENTS):
             if other.partition == partition and other.record is None:
                 other.record = found.get(other.offset)
         return found[offset]
@@ -280,32 +237,26 @@ class Runner:
         elif (error := task.exception()) is not None:
             log.error("attempt_crashed", subscription=self.subscription.id, exc_info=error)
             metrics.errors.labels("relay").inc()
-            self._retry_at(job, _now_ms() + int(self._settings.retry_first_s * 1000))
+            self._lineup.retry_at(job, now_ms() + int(self._settings.retry_first_s * 1000))
         self.pump()
 
     def _settle(self, job: Job) -> None:
-        """An event is done: the next of its key may go."""
+        """An event is done."""
         if job.parked:
             self.parked -= 1
             self._unparked[parked_key(self.subscription.state_key, job.partition, job.offset)] = None
         else:
             self._lanes[job.partition].settle(job.offset)
         self._mark()
-        if job.key is not None:
-            chain = self._chains[job.key]
-            chain.popleft()
-            if chain:
-                self._ready.append(chain[0])
-            else:
-                del self._chains[job.key]
+        self._lineup.settle(job)
 
     async def _fail(self, job: Job, outcome: Outcome) -> None:
-        self._failed += 1
+        self._counters.count_failed()
         self._mark()
         self._last_error = outcome.error
         job.attempts += 1
         wait_s = backoff_s(job.attempts, self._settings.retry_first_s, self._settings.retry_max_s)
-        due_ms = _now_ms() + int(wait_s * 1000)
+        due_ms = now_ms() + int(wait_s * 1000)
         log.debug(
             "attempt_failed",
             subscription=self.subscription.id,
@@ -316,30 +267,9 @@ class Runner:
             reason=outcome.error,
         )
         await self._park([job], due_ms)
-        self._retry_at(job, due_ms)
+        self._lineup.retry_at(job, due_ms)
 
-    # Failed events
-
-    def _retry_at(self, job: Job, due_ms: int) -> None:
-        heapq.heappush(self._due, (due_ms, next(self._ties), job))
-        if self._due[0][2] is job:
-            self._set_alarm()
-
-    def _set_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if self._due and self._running:
-            wait_s = max(self._due[0][0] - _now_ms(), 0) / 1000 + 0.001
-            self._alarm = asyncio.get_running_loop().call_later(wait_s, self._ring)
-
-    def _ring(self) -> None:
-        """What is due goes before what is new."""
-        now = _now_ms()
-        while self._due and self._due[0][0] <= now:
-            self._ready.appendleft(heapq.heappop(self._due)[2])
-        self._set_alarm()
-        self.pump()
+    # Parking
 
     async def _park(self, jobs: list[Job], due_ms: int = 0) -> None:
         """Write the references of events, and only then let the position step over them."""
@@ -354,39 +284,18 @@ class Runner:
             job.record = None
         self._mark()
 
-    def _waiting_behind_parked(self) -> list[Job]:
-        """Events that wait in memory for one of their key that waits itself: they would stop all other keys."""
-        return [
-            job
-            for chain in self._chains.values()
-            if chain[0].parked
-            for job in itertools.islice(chain, 1, None)
-            if not job.parked
-        ]
-
     def _restore(self, parked: Parked) -> None:
         job = Job(parked.partition, parked.offset, parked.key, None, parked.attempt, parked=True)
         self.parked += 1
-        if self._heads_its_chain(job):
-            self._retry_at(job, parked.due_ms)
+        self._lineup.add_failed(job, parked.due_ms)
 
     # What is kept
 
     def _mark(self) -> None:
         self._journal.mark(self.subscription.id, self._snapshot)
 
-    def count(self) -> None:
-        """Bring the counters up to date: once for many events, as counting costs as much as signing."""
-        now = (self._delivered, self._delivered_bytes, self._failed)
-        delivered, delivered_bytes, failed = (a - b for a, b in zip(now, self._counted, strict=True))
-        self._counted = now
-        self._events_out.inc(delivered)
-        self._attempts_delivered.inc(delivered)
-        self._bytes_out.inc(delivered_bytes)
-        self._attempts_failed.inc(failed)
-
     def _snapshot(self) -> Snapshot:
-        self.count()
+        self._counters.publish()
         moved = [(p, lane, state) for p, lane in enumerate(self._lanes) if (state := lane.moved()) is not None]
         unparked = list(self._unparked)
 
@@ -416,7 +325,7 @@ class Runner:
         """
         self._running = False
         self.feed_log.unlisten(self.pump)
-        self._set_alarm()
+        self._lineup.close()
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
@@ -432,19 +341,10 @@ class Runner:
 
     def stored(self) -> Stored:
         """What a next runner of the subscription goes on from; to be asked after `stop`."""
-        due = {id(job): due_ms for due_ms, _, job in self._due}
+        waiting = {**dict.fromkeys(self._cut_off, 0), **self._lineup.waiting()}
         return Stored(
             self.epoch,
             self.feed_log.token(self.position),
             {p: lane.state() for p, lane in enumerate(self._lanes)},
-            [Parked(j.partition, j.offset, j.attempts, due.get(id(j), 0), j.key) for j in self._parked_jobs()],
+            [Parked(j.partition, j.offset, j.attempts, due_ms, j.key) for j, due_ms in waiting.items() if j.parked],
         )
-
-    def _parked_jobs(self) -> list[Job]:
-        waiting = (job for chain in self._chains.values() for job in chain)
-        jobs = {id(job): job for job in (*(job for _, _, job in self._due), *self._ready, *waiting, *self._cut_off)}
-        return [job for job in jobs.values() if job.parked]
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -26,7 +26,9 @@ from cryptography.x509.oid import NameOID
 from support.waiting import until
 
 from headrace.consumers.relay import http_client
-from headrace.consumers.relay.http_client import Answer, AttemptFailed, HttpClient, Target
+from headrace.consumers.relay.connection import Answer, AttemptFailed
+from headrace.consumers.relay.http_client import HttpClient
+from headrace.consumers.relay.target import Target
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.consumers.relay.http_client import Target
+from headrace.consumers.relay.target import Target
 
 
 @pytest.mark.parametrize(

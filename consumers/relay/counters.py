@@ -1,0 +1,55 @@
+"""What came of a subscription's attempts, in numbers."""
+
+from __future__ import annotations
+
+import time
+
+from headrace import metrics
+
+
+class Counters:
+    """Counts since a runner began. They reach the metrics by `publish`, as counting there costs as much as signing."""
+
+    __slots__ = (
+        "_attempts_delivered",
+        "_attempts_failed",
+        "_bytes_out",
+        "_delivered_bytes",
+        "_events_out",
+        "_latency",
+        "_published",
+        "delivered",
+        "failed",
+    )
+
+    def __init__(self, feed: str) -> None:
+        self.delivered = 0
+        self.failed = 0
+        self._delivered_bytes = 0
+        self._published = (0, 0, 0)
+        self._events_out = metrics.events_out.labels(feed, "webhook")
+        self._bytes_out = metrics.bytes_out.labels(feed, "webhook")
+        self._latency = metrics.latency_seconds.labels(feed, "webhook")
+        self._attempts_delivered = metrics.attempts.labels(feed, "delivered")
+        self._attempts_failed = metrics.attempts.labels(feed, "failed")
+
+    def count_delivered(self, size_bytes: int, timestamp_ms: int) -> None:
+        """An event was delivered. `timestamp_ms` is its record's, since 1970; below 0 it has none."""
+        self.delivered += 1
+        self._delivered_bytes += size_bytes
+        if timestamp_ms >= 0:
+            self._latency.observe(max(time.time() - timestamp_ms / 1000, 0.0))
+
+    def count_failed(self) -> None:
+        """An attempt failed."""
+        self.failed += 1
+
+    def publish(self) -> None:
+        """Bring the metrics up to date."""
+        now = (self.delivered, self._delivered_bytes, self.failed)
+        delivered, delivered_bytes, failed = (a - b for a, b in zip(now, self._published, strict=True))
+        self._published = now
+        self._events_out.inc(delivered)
+        self._attempts_delivered.inc(delivered)
+        self._bytes_out.inc(delivered_bytes)
+        self._attempts_failed.inc(failed)

@@ -1,0 +1,125 @@
+"""Which event of a subscription goes next."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from headrace.consumers.core.record import Record
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """An event on its way. `record` is None where it must be read again; `parked`: its reference is in Kafka.
+
+    `key` is None where the order of its key does not matter.
+    """
+
+    partition: int
+    offset: int
+    key: bytes | None
+    record: Record | None
+    attempts: int = 0
+    parked: bool = False
+
+
+class Lineup:
+    """The events of a subscription that were read and are not done.
+
+    Invariants: the jobs of a key form a chain in the order in which they were added, of which only the first is ready,
+    in flight (taken, and neither settled nor to be retried) or due at a later time; the rest wait behind it. A job
+    without a key waits for none. What has become due goes before what is new; what is new goes in its order.
+
+    `on_due` is called on the event loop when jobs have become due and are ready: not where it is None, nor after
+    `close`. Then they stay due.
+    """
+
+    def __init__(self, on_due: Callable[[], None] | None) -> None:
+        self._on_due = on_due
+        self._ready: deque[Job] = deque()
+        self._chains: dict[bytes, deque[Job]] = {}
+        self._due: list[tuple[int, int, Job]] = []
+        self._ties = itertools.count()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def add(self, job: Job) -> None:
+        """A new event: the last of its key."""
+        if self._heads_its_chain(job):
+            self._ready.append(job)
+
+    def add_failed(self, job: Job, due_ms: int) -> None:
+        """An event that failed under an owner before: due at its time, or when all before it of its key are done."""
+        if self._heads_its_chain(job):
+            self.retry_at(job, due_ms)
+
+    def _heads_its_chain(self, job: Job) -> bool:
+        """Put a job at the end of the chain of its key; True where there is none before it."""
+        if job.key is None:
+            return True
+        chain = self._chains.setdefault(job.key, deque())
+        chain.append(job)
+        return len(chain) == 1
+
+    def take(self) -> Job | None:
+        """The next that may go, if there is one; it is in flight until `settle` or `retry_at`."""
+        return self._ready.popleft() if self._ready else None
+
+    def settle(self, job: Job) -> None:
+        """A job in flight is done: the next of its key may go."""
+        if job.key is not None:
+            chain = self._chains[job.key]
+            chain.popleft()
+            if chain:
+                self._ready.append(chain[0])
+            else:
+                del self._chains[job.key]
+
+    def retry_at(self, job: Job, due_ms: int) -> None:
+        """A job in flight has failed: it is ready again at a time in milliseconds since 1970."""
+        heapq.heappush(self._due, (due_ms, next(self._ties), job))
+        if self._due[0][2] is job:
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._due and self._on_due is not None:
+            wait_s = max(self._due[0][0] - now_ms(), 0) / 1000 + 0.001
+            self._alarm = asyncio.get_running_loop().call_later(wait_s, self._ring, self._on_due)
+
+    def _ring(self, on_due: Callable[[], None]) -> None:
+        now = now_ms()
+        while self._due and self._due[0][0] <= now:
+            self._ready.appendleft(heapq.heappop(self._due)[2])
+        self._set_alarm()
+        on_due()
+
+    def following(self, job: Job) -> Iterable[Job]:
+        """Those that may soon go after a job in flight: its chain, itself first; without a key, all that are ready."""
+        return self._ready if job.key is None else self._chains[job.key]
+
+    def behind_parked(self) -> list[Job]:
+        """Those not parked that wait for one of their key that is parked, and may wait long."""
+        return [job for chain in self._chains.values() if chain[0].parked for job in chain if not job.parked]
+
+    def waiting(self) -> dict[Job, int]:
+        """All that are ready, due or of a key, with when they are due: 0 for those that wait only for their turn."""
+        chained = (job for chain in self._chains.values() for job in chain)
+        turn = dict.fromkeys(itertools.chain(self._ready, chained), 0)
+        return {**turn, **{job: due_ms for due_ms, _, job in self._due}}
+
+    def close(self) -> None:
+        """Nothing becomes due any more."""
+        self._on_due = None
+        self._set_alarm()
+
+
+def now_ms() -> int:
+    """The time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
