@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 from headrace import metrics
 from headrace.http.problems import Problem, unavailable
 from headrace.kafka.bridge import Ack, Outgoing, ProducerBridge, QueueFull
-from headrace.kafka.topics import ensure_topics
+from headrace.kafka.topics import ensure_topics, keyless_partition
 from headrace.producers.body import read_body
 from headrace.producers.idempotency import IdempotencyKeys
 from headrace.producers.incoming import Incoming, Parsed, Rejected, idempotency_key, parse
@@ -52,7 +52,7 @@ class Ingest:
         settings, kafka = self._settings, self._settings.kafka()
         self._admin = AdminClient(kafka)
         specs = [entry.feed.topic_spec() for entry in self._catalogue.values()]
-        await ensure_topics(self._admin, specs, replication_factor=settings.replication_factor)
+        self._partitions = await ensure_topics(self._admin, specs, replication_factor=settings.replication_factor)
         self._bridge = ProducerBridge(
             kafka,
             name="ingest",
@@ -137,8 +137,9 @@ class Ingest:
             fault = Fault(f"{item.at}/{escape(feed.key or '')}", "is the key, and a compacted feed needs one")
             return Rejected(HTTPStatus.BAD_REQUEST, [fault], item.event.id)
         key = record_key(found if feed.key is not None else item.partition_key)
+        partition = -1 if key is not None else keyless_partition(item.event.id, self._partitions[feed.topic])
         headers = to_headers(item.event, codec.content_type)
-        return Outgoing(feed.topic, key, value, headers, time.time_ns() // 1_000_000)
+        return Outgoing(feed.topic, key, value, headers, time.time_ns() // 1_000_000, partition)
 
 
 def _undelivered(event_id: str, error: KafkaError) -> Rejected:

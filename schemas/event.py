@@ -117,10 +117,7 @@ def to_structured_json(
     for name, text in headers or ():
         attribute = _ATTRIBUTES[name]
         if attribute is not None and text:
-            try:
-                event[attribute] = text if isinstance(text, str) else text.decode()
-            except UnicodeDecodeError:
-                event[attribute] = str(text, "utf-8", "replace")
+            event[attribute] = text if isinstance(text, str) else text.decode("utf-8", "replace")
             event_id = event_id or event["id"]
     event["id"] = event_id or f"{topic}:{partition}:{offset}"
     if "time" not in event:

@@ -6,6 +6,7 @@ import base64
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -70,21 +71,28 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event to be written with attributes of its own. `data` is what JSON can hold, or bytes for a feed of bytes."""
+    """An event to be written with attributes of its own. `data` is what JSON can hold, or bytes for a feed of bytes.
+
+    Sent again, it is the same event: id and time are its own, not those of an attempt.
+    """
 
     type: str
     source: str
     data: Any = None
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    time: str | None = None
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
     subject: str | None = None
     extensions: Mapping[str, str | int | bool] = field(default_factory=dict)
 
     def structured(self) -> dict[str, Any]:
         """The event in CloudEvents' structured mode."""
-        event: dict[str, Any] = {"specversion": "1.0", "id": self.id, "type": self.type, "source": self.source}
-        if self.time is not None:
-            event["time"] = self.time
+        event: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": self.id,
+            "type": self.type,
+            "source": self.source,
+            "time": self.time,
+        }
         if self.subject is not None:
             event["subject"] = self.subject
         event |= self.extensions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -26,8 +27,8 @@ class TopicSpec:
 
 async def ensure_topics(
     admin: AdminClient, specs: Iterable[TopicSpec], *, replication_factor: int = -1, timeout_s: float = 30.0
-) -> None:
-    """Make the missing topics and wait until the brokers know them.
+) -> dict[str, int]:
+    """Make the missing topics and wait until the brokers know them. Returns the number of partitions of each.
 
     Several processes may do this at once. Raises `KafkaException` where the cluster refuses, `TimeoutError` after
     `timeout_s`.
@@ -37,7 +38,7 @@ async def ensure_topics(
         known = await asyncio.to_thread(lambda: admin.list_topics(timeout=timeout_s).topics)
         missing = [spec for spec in wanted if spec.name not in known]
         if not missing:
-            return
+            return {spec.name: len(known[spec.name].partitions) for spec in wanted}
         futures = admin.create_topics(
             [NewTopic(s.name, s.partitions, replication_factor, config=dict(s.config)) for s in missing]
         )
@@ -49,15 +50,20 @@ async def ensure_topics(
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise
         offsets = Offsets(admin)
-        for spec in missing:
-            await _visible(offsets, spec.name)
+        return {
+            spec.name: await _visible(offsets, spec.name) if spec in missing else len(known[spec.name].partitions)
+            for spec in wanted
+        }
 
 
-async def _visible(offsets: Offsets, topic: str) -> None:
+async def _visible(offsets: Offsets, topic: str) -> int:
     while True:
         try:
-            await offsets.identity(topic)
+            return (await offsets.identity(topic)).partitions
         except UnknownTopic:
             await asyncio.sleep(0.05)
-        else:
-            return
+
+
+def keyless_partition(event_id: str, partitions: int) -> int:
+    """Where an event without a key goes: by its id, so that a repeat meets the first one, and is known for one."""
+    return zlib.crc32(event_id.encode()) % partitions

@@ -29,6 +29,7 @@ class Chunks:
         source: Source,
         place: Place,
         *,
+        partitions: int,
         limit: int | None,
         max_event_bytes: int,
         skip_invalid: bool,
@@ -37,7 +38,7 @@ class Chunks:
         self._rows = rows if limit is None else islice(rows, max(0, limit - place.after))
         self._written = place.written
         self._skip_invalid = skip_invalid
-        self._encoder = Encoder(entry, source, run=place.run, max_event_bytes=max_event_bytes)
+        self._encoder = Encoder(entry, source, partitions, run=place.run, max_event_bytes=max_event_bytes)
         self.last = place.after
         """The highest row read."""
         self.ended = False

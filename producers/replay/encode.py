@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from headrace.kafka.bridge import Outgoing
+from headrace.kafka.topics import keyless_partition
 from headrace.producers.replay.resume import ROW, RUN
 from headrace.producers.replay.row import Row, Source, Unfit
 from headrace.schemas.catalogue import Entry
@@ -25,7 +26,8 @@ class Ready(NamedTuple):
 class Encoder:
     """Makes records of one feed from the rows of one source, marked with the run."""
 
-    def __init__(self, entry: Entry, source: Source, *, run: str, max_event_bytes: int) -> None:
+    def __init__(self, entry: Entry, source: Source, partitions: int, *, run: str, max_event_bytes: int) -> None:
+        self._partitions = partitions
         self._feed = entry.feed
         self._encode = source.encoder(entry.codec)
         # All headers but three are the same on every record.
@@ -52,5 +54,7 @@ class Encoder:
         event_time = now() if row.time_ms is None else self._rfc3339(row.time_ms)
         own = {"ce_id": row.id, "ce_time": event_time, PREFIX + ROW: str(row.number)}
         headers = list({**self._headers, **own}.items())
-        record = Outgoing(feed.topic, record_key(found), value, headers)
+        key = record_key(found)
+        partition = -1 if key is not None else keyless_partition(row.id, self._partitions)
+        record = Outgoing(feed.topic, key, value, headers, partition=partition)
         return Ready(row.number, row.time_ms, record)

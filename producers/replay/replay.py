@@ -91,7 +91,7 @@ class Replay:
         settings, kafka = self._settings, self._settings.kafka()
         self._admin = AdminClient(kafka)
         specs = [job.entry.feed.topic_spec() for job in self._jobs]
-        await ensure_topics(self._admin, specs, replication_factor=settings.replication_factor)
+        self._partitions = await ensure_topics(self._admin, specs, replication_factor=settings.replication_factor)
         self._bridge = ProducerBridge(
             kafka,
             name="replay",
@@ -191,6 +191,7 @@ class Replay:
             job.entry,
             job.source,
             place,
+            partitions=self._partitions[job.entry.feed.topic],
             limit=job.limit,
             max_event_bytes=self._settings.max_event_bytes,
             skip_invalid=self._skip_invalid,

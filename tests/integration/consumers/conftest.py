@@ -76,7 +76,12 @@ def write(kafka: str) -> Iterator[Write]:
         producer = producers.get(servers)
         if producer is None:
             producer = producers[servers] = Producer(
-                {"bootstrap.servers": servers, "linger.ms": 0, "acks": "all", "topic.metadata.refresh.interval.ms": 200}
+                {
+                    "bootstrap.servers": servers,
+                    "linger.ms": 0,
+                    "enable.idempotence": True,  # else a retry may change the order
+                    "topic.metadata.refresh.interval.ms": 200,
+                }
             )
         for value in values:
             producer.produce(topic, value, key, partition, headers=headers or [])

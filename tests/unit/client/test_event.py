@@ -32,7 +32,14 @@ def test_bytes_and_tombstones_are_told_apart() -> None:
 def test_a_new_event_has_an_id_of_its_own() -> None:
     first, second = NewEvent("t", "/s", 1), NewEvent("t", "/s", 1)
     assert first.id != second.id
-    assert first.structured() == {"specversion": "1.0", "id": first.id, "type": "t", "source": "/s", "data": 1}
+    assert first.structured() == {
+        "specversion": "1.0",
+        "id": first.id,
+        "type": "t",
+        "source": "/s",
+        "time": first.time,
+        "data": 1,
+    }
     assert NewEvent("t", "/s", b"\x00\x01").structured()["data_base64"] == "AAE="
 
 

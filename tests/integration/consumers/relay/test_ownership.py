@@ -182,7 +182,7 @@ async def test_what_a_stale_owner_writes_under_an_older_epoch_does_not_count(api
             await until(lambda: api.owner(name))
             await api.seek(name, offset="-1")
             await until(lambda: has(api, name, lag=0, delivered=10))
-        producer = Producer({"bootstrap.servers": log.kafka})
+        producer = Producer({"bootstrap.servers": log.kafka, "enable.idempotence": True})
         key = f"{name}\0{created['created']}\0"
         for suffix, value in [
             ("lane\x000", b'{"epoch":0,"position":3,"done":[]}'),
@@ -215,7 +215,7 @@ async def test_a_call_reaches_the_owner_through_any_gateway_and_looks_again_afte
         async with helpers.running_gateway(log) as another:
             assert (await another.seek(created["id"], offset="now"))["status"]["epoch"] == 1
             partition = str(position_partition(created["id"]))
-            producer = Producer({"bootstrap.servers": log.kafka})
+            producer = Producer({"bootstrap.servers": log.kafka, "enable.idempotence": True})
             wrong_address = wrong.url.removeprefix("http://").removesuffix("/hook")
             producer.produce(OWNERS.name, f'{{"address":"{wrong_address}"}}'.encode(), partition)
             assert producer.flush(10) == 0
