@@ -17,7 +17,7 @@ from headrace.consumers.core.record import Record
 class Job:
     """An event on its way. `record` is None where it must be read again; `parked`: its reference is in Kafka.
 
-    `key` is None where the order of its key does not matter.
+    `key` is None where the order of its key does not matter. `settled`: it is done.
     """
 
     partition: int
@@ -26,6 +26,7 @@ class Job:
     record: Record | None
     attempts: int = 0
     parked: bool = False
+    settled: bool = False
 
 
 class Lineup:

@@ -25,6 +25,10 @@ HAND_OVER_S = 20.0
 Entries = dict[bytes, bytes]
 
 
+class OwnershipEnded(Exception):
+    """The member of the group has ended by itself."""
+
+
 class Ownership:
     """A member of the group, in a thread of its own.
 
@@ -45,7 +49,7 @@ class Ownership:
         self._loading: dict[int, Entries] = {}
         self._closing = threading.Event()
         self.assigned = asyncio.Event()
-        self.ended = False
+        self.ended = asyncio.Event()
         self._consumer = Consumer(
             {
                 **kafka,
@@ -79,7 +83,7 @@ class Ownership:
             log.exception("ownership_ended")
             metrics.errors.labels("relay").inc()
         finally:
-            self.ended = True
+            self._loop.call_soon_threadsafe(self.ended.set)
             self._consumer.close()
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

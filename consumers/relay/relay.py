@@ -16,7 +16,7 @@ from headrace.consumers.relay.definition import TOPICS
 from headrace.consumers.relay.http_client import HttpClient
 from headrace.consumers.relay.mirror import Mirror
 from headrace.consumers.relay.owner import Owner
-from headrace.consumers.relay.ownership import Ownership
+from headrace.consumers.relay.ownership import Ownership, OwnershipEnded
 from headrace.kafka.bridge import ProducerBridge
 from headrace.kafka.topics import ensure_topics
 from headrace.schemas.catalogue import Catalogue
@@ -65,9 +65,14 @@ class Relay:
         """Why it would not deliver now."""
         if not self._ready:
             return "the relay has not started"
-        if self._ownership.ended:
+        if self._ownership.ended.is_set():
             return "the relay has left the group of relays after an error; it is in the log"
         return None if self._ownership.assigned.is_set() else "the relay has not joined the group of relays yet"
+
+    async def failed(self) -> None:
+        """Wait until it has left the group of relays by itself: then it owns nothing, and must be started anew."""
+        await self._ownership.ended.wait()
+        raise OwnershipEnded("the relay has left the group of relays after an error; it is in the log")
 
     async def drain(self) -> None:
         """Hand all subscriptions over."""

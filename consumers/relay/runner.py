@@ -131,19 +131,21 @@ class Runner:
 
     def _read_on(self) -> Job | None:
         """Read on from memory for the next that may go; what needs waiting is done in a task, which then pumps."""
-        if self._reading is not None or self.parked >= self._settings.max_parked:
-            return None
-        if sum(lane.unsettled for lane in self._lanes) >= AHEAD_EVENTS:
-            if waiting := self._lineup.behind_parked():
-                self._reading = asyncio.ensure_future(self._guard(self._park(waiting)))
-            return None
-        self._add_lanes()
-        batch = self.feed_log.read_rings(self._fetched(), READ_EVENTS)
-        if batch is None:
-            self._reading = asyncio.ensure_future(self._guard(self._read_history()))
-            return None
-        self._take(batch.records, batch.position)
-        return self._lineup.take()
+        # A batch may hold nothing that may go: what was done before, or waits behind a failed one of its key.
+        while self._reading is None and self.parked < self._settings.max_parked:
+            if sum(lane.unsettled for lane in self._lanes) >= AHEAD_EVENTS:
+                if waiting := self._lineup.behind_parked():
+                    self._reading = asyncio.ensure_future(self._guard(self._park(waiting)))
+                return None
+            self._add_lanes()
+            batch = self.feed_log.read_rings(self._fetched(), READ_EVENTS)
+            if batch is None:
+                self._reading = asyncio.ensure_future(self._guard(self._read_history()))
+                return None
+            self._take(batch.records, batch.position)
+            if (job := self._lineup.take()) is not None or not batch.records:
+                return job
+        return None
 
     def _add_lanes(self) -> None:
         """A lane for every partition: a feed can get more of them."""
@@ -242,6 +244,7 @@ class Runner:
 
     def _settle(self, job: Job) -> None:
         """An event is done."""
+        job.settled = True
         if job.parked:
             self.parked -= 1
             self._unparked[parked_key(self.subscription.state_key, job.partition, job.offset)] = None
@@ -277,6 +280,10 @@ class Runner:
         if not await self._write([parked_record(self.subscription.state_key, self.epoch, r) for r in references]):
             return  # the events stay unsettled: the position does not step over them
         for job in jobs:
+            if job.settled:
+                # It was delivered while its reference was being written.
+                self._unparked[parked_key(self.subscription.state_key, job.partition, job.offset)] = None
+                continue
             if not job.parked:
                 job.parked = True
                 self.parked += 1

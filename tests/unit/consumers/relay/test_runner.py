@@ -1,0 +1,147 @@
+"""A subscription at work, over a feed in memory: what no timing of a real one would show for certain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from support.waiting import until
+
+from headrace.consumers.core.feed_log import FeedLog
+from headrace.consumers.core.record import Record
+from headrace.consumers.relay.attempt import Endpoint, Outcome
+from headrace.consumers.relay.definition import Ordering, Subscription
+from headrace.consumers.relay.journal import Journal
+from headrace.consumers.relay.runner import Runner
+from headrace.consumers.relay.state import LaneState, Parked, Stored
+from headrace.kafka.offsets import TopicIdentity
+from headrace.schemas.catalogue import Entry
+from headrace.schemas.codec import JsonCodec
+from headrace.schemas.feed import Feed
+from headrace.settings import RelaySettings
+
+FEED = Feed("orders", "A test.", "orders", "json", "application/json", "order")
+
+
+@dataclass(frozen=True)
+class FakeMessage:
+    """What a record looks at of Kafka's message."""
+
+    offset: int
+    by: bytes | None
+
+    def __len__(self) -> int:
+        return 2
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return [("ce_id", f"e-{self.offset}".encode())]
+
+    def topic(self) -> str:
+        return FEED.topic
+
+    def key(self) -> bytes | None:
+        return self.by
+
+    def value(self) -> bytes:
+        return b"{}"
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, 0)
+
+
+def feed_in_memory(keys: Sequence[bytes | None]) -> FeedLog:
+    """One partition, all of it in the ring: a record for each key."""
+    nothing: Any = None
+    log = FeedLog(Entry(FEED, JsonCodec()), TopicIdentity("orders", "id", 1), [0], nothing, nothing, 2**24)
+    for offset, key in enumerate(keys):
+        log.rings[0].append(Record(cast("Any", FakeMessage(offset, key)), 0, offset))
+    return log
+
+
+@dataclass
+class FakeEndpoint:
+    """Delivers at once, but what is told to fail once."""
+
+    fail_once: set[str] = field(default_factory=set)
+    delivered: list[str] = field(default_factory=list)
+
+    async def deliver(self, event_id: str, body: bytes) -> Outcome:
+        await asyncio.sleep(0)
+        if event_id in self.fail_once:
+            self.fail_once.discard(event_id)
+            return Outcome(False, 404, 0.0, "answered 404")
+        self.delivered.append(event_id)
+        return Outcome(True, 204, 0.0)
+
+
+@dataclass
+class FakeJournal:
+    """Acknowledges; of many records at once only when it is let."""
+
+    let: asyncio.Event = field(default_factory=asyncio.Event)
+    snapshot: Callable[[], Any] | None = None
+
+    def mark(self, subscription: str, snapshot: Callable[[], Any]) -> None:
+        self.snapshot = snapshot
+
+    async def write(self, subscription: str, records: Sequence[Any]) -> None:
+        if len(records) > 1:
+            await self.let.wait()
+
+    async def flush(self, subscription: str) -> None:
+        """Nothing is kept."""
+
+
+def run(
+    log: FeedLog,
+    endpoint: FakeEndpoint,
+    journal: FakeJournal,
+    *,
+    ordering: Ordering = "none",
+    found: Stored | None = None,
+) -> Runner:
+    subscription = Subscription("s", FEED.name, "http://x/", "whsec_AAAA", "-1", "now", ordering=ordering)
+    return Runner(
+        subscription,
+        found or Stored(),
+        (0,),
+        log,
+        cast("Endpoint", endpoint),
+        cast("Journal", journal),
+        asyncio.Semaphore(100),
+        RelaySettings(retry_first_s=0.05),
+    )
+
+
+async def test_a_long_run_of_events_that_are_done_already_does_not_end_the_reading() -> None:
+    endpoint = FakeEndpoint()
+    found = Stored(lanes={0: LaneState(0, ((1, 1500),))})
+    runner = run(feed_in_memory([None] * 1600), endpoint, FakeJournal(), found=found)
+    await until(lambda: len(endpoint.delivered) == 101, 5)
+    assert runner.lag == 0
+    await runner.stop()
+
+
+async def test_a_key_that_waits_for_hours_does_not_hold_up_the_others_behind_it() -> None:
+    endpoint = FakeEndpoint()
+    found = Stored(lanes={0: LaneState(1)}, parked=[Parked(0, 0, 1, 2**50, b"a")])
+    runner = run(feed_in_memory([b"a"] * 600 + [b"b"] * 100), endpoint, FakeJournal(), ordering="key", found=found)
+    await until(lambda: len(endpoint.delivered) == 100, 5)
+    assert endpoint.delivered == [f"e-{n}" for n in range(600, 700)]
+    await runner.stop()
+
+
+async def test_what_is_delivered_while_its_reference_is_written_is_parked_no_more() -> None:
+    endpoint, journal = FakeEndpoint(fail_once={"e-0"}), FakeJournal()
+    runner = run(feed_in_memory([b"a"] * 1100), endpoint, journal, ordering="key")
+    await until(lambda: len(endpoint.delivered) == 1100, 10)
+    journal.let.set()
+    await until(lambda: runner.parked == 0, 5)
+    assert (runner.lag, runner.position) == (0, (1100,))
+    assert endpoint.delivered == [f"e-{n}" for n in range(1100)]
+    assert journal.snapshot is not None
+    removed = [key for key, value in journal.snapshot().records if value is None]
+    assert len(removed) == len(set(removed)) > 900
+    await runner.stop()
