@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import orjson
@@ -36,8 +36,7 @@ MAX_EVENTS = 10_000
 """Events in one request: each costs a hundred times the memory of its shortest form, `1,`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """An event to be written: `value` where it came as bytes, else `data` for the feed's codec.
 
     `at` is the JSON Pointer to the data in what was sent. `partition_key` is CloudEvents' attribute: the record's key
@@ -88,18 +87,18 @@ def parse(headers: Mapping[str, str], content_type: str, body: bytes, entry: Ent
         return [_cloud_event(item, entry) for item in _some(items)]
     if any(name.lower().startswith("ce-") for name in headers):
         return [_binary(headers, media_type, body, entry)]
-    ids = _ids(key)
+    plain = _plain(entry, key)
     if isinstance(entry.codec, BytesCodec):
         if media_type not in (entry.feed.media_type, "application/octet-stream"):
             raise _unsupported(media_type, f"{entry.feed.media_type}, {STRUCTURED} and {BATCH}")
-        return [Incoming(_plain(entry, ids(0, False)), value=body)]
+        return [Incoming(plain(0, False), value=body)]
     if media_type == JSON:
         value = _json(body)
         items = _some(value if isinstance(value, list) else [value])
         many = len(items) > 1
-        return [Incoming(_plain(entry, ids(index, many)), item) for index, item in enumerate(items)]
+        return [Incoming(plain(index, many), item) for index, item in enumerate(items)]
     if media_type in NDJSON:
-        return _lines(body, entry, ids)
+        return _lines(body, plain)
     raise _unsupported(media_type, f"{JSON}, {NDJSON[0]}, {STRUCTURED} and {BATCH}")
 
 
@@ -126,14 +125,14 @@ def _json(body: bytes) -> Any:
         raise Problem(HTTPStatus.BAD_REQUEST, f"The body is not JSON: {error}.") from None
 
 
-def _lines(body: bytes, entry: Entry, ids: Callable[[int, bool], str]) -> Parsed:
+def _lines(body: bytes, plain: Callable[[int, bool], Event]) -> Parsed:
     if (breaks := body.count(b"\n")) > MAX_EVENTS:
         raise _too_many(breaks)
     lines = _some([line for line in body.split(b"\n") if line.strip()])
     parsed: Parsed = []
     for index, line in enumerate(lines):
         try:
-            parsed.append(Incoming(_plain(entry, ids(index, len(lines) > 1)), orjson.loads(line)))
+            parsed.append(Incoming(plain(index, len(lines) > 1), orjson.loads(line)))
         except orjson.JSONDecodeError as error:
             parsed.append(Rejected(HTTPStatus.BAD_REQUEST, [Fault("", f"not JSON: {error}")]))
     return parsed
@@ -153,15 +152,15 @@ def idempotency_key(headers: Mapping[str, str]) -> str | None:
     return key
 
 
-def _ids(key: str | None) -> Callable[[int, bool], str]:
-    """Ids of plain events: a retry with the same key gives the same ids."""
+def _plain(entry: Entry, key: str | None) -> Callable[[int, bool], Event]:
+    """What makes the attributes of plain events, by their index and whether there are many.
+
+    A retry with the same key gives the same ids.
+    """
+    kind, source, moment = entry.feed.event_type, f"/feeds/{entry.feed.name}", now()
     if key is None:
-        return lambda index, many: new_id()
-    return lambda index, many: f"{key}/{index}" if many else key
-
-
-def _plain(entry: Entry, event_id: str) -> Event:
-    return Event(event_id, entry.feed.event_type, f"/feeds/{entry.feed.name}", now())
+        return lambda index, many: Event(new_id(), kind, source, moment)
+    return lambda index, many: Event(f"{key}/{index}" if many else key, kind, source, moment)
 
 
 # CloudEvents 1.0

@@ -109,6 +109,7 @@ class Ingest:
             metrics.events_refused.labels(entry.feed.name, "queue_full").inc(len(outgoing))
             raise
         results: list[Result] = []
+        written_bytes = 0
         for item, record in zip(parsed, encoded, strict=True):
             if isinstance(record, Rejected):
                 results.append(record)
@@ -116,10 +117,11 @@ class Ingest:
             assert isinstance(item, Incoming)
             verdict = next(acknowledged)
             if isinstance(verdict, Ack):
-                metrics.bytes_in.labels(entry.feed.name, "ingest").inc(len(record.value or b""))
+                written_bytes += len(record.value or b"")
                 results.append((item.event.id, verdict))
             else:
                 results.append(_undelivered(item.event.id, verdict))
+        metrics.bytes_in.labels(entry.feed.name, "ingest").inc(written_bytes)
         return results
 
     def _encode(self, entry: Entry, item: Incoming) -> Outgoing | Rejected:

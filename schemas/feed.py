@@ -85,9 +85,11 @@ class Feed:
 
 def record_key(value: Any) -> bytes | None:
     """The key of a record from the key field's value: its text; the same for every way into the log."""
+    if isinstance(value, str):
+        return value.encode()
     if value is None:
         return None
-    return str(value).encode() if isinstance(value, str | int | float) else to_json(value).strip(b'"')
+    return str(value).encode() if isinstance(value, int | float) else to_json(value).strip(b'"')
 
 
 def avro_feeds(directory: Path) -> list[Feed]:

@@ -12,9 +12,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -25,16 +25,16 @@ from headrace import metrics
 log = structlog.get_logger(__name__)
 
 Headers = list[tuple[str, str | bytes | None]]
+NO_HEADERS: Headers = []
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A record to be written. `partition` -1 lets the key decide (murmur2, as in Java); `timestamp_ms` 0 is now."""
 
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Headers = field(default_factory=list)
+    headers: Headers = NO_HEADERS
     timestamp_ms: int = 0
     partition: int = -1
 
@@ -44,8 +44,7 @@ class Outgoing:
         return len(self.key or b"") + len(self.value or b"") + 200
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(NamedTuple):
     """Where an acknowledged record lies."""
 
     partition: int

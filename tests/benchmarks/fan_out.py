@@ -41,7 +41,7 @@ async def make():
     app.add_routes([web.get("/follow", follow), web.get("/send", send), web.get("/readyz", ready)])
     return app
 uvloop.install()
-web.run_app(make(), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
+web.run_app(make(), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None, shutdown_timeout=0.1)
 """
 
 
