@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from confluent_kafka.admin import AdminClient
 
 from headrace import metrics
 from headrace.consumers import long_poll, pull
@@ -18,6 +17,7 @@ from headrace.consumers.core.tail import Tail, UnknownFeed
 from headrace.consumers.read_request import Live, parse
 from headrace.consumers.sse import ServerSentEvents
 from headrace.http.problems import Problem
+from headrace.kafka.admin import admin_client
 from headrace.kafka.offsets import UnknownTopic
 from headrace.schemas.catalogue import Catalogue, Entry
 from headrace.schemas.codec import AvroCodec
@@ -54,7 +54,7 @@ class Reading:
         kafka = self._settings.kafka()
         self._tail = Tail(
             kafka,
-            AdminClient(kafka),
+            admin_client(kafka),
             self._catalogue,
             ring_bytes=self._settings.ring_bytes,
             ring_age_s=self._settings.ring_age_s,

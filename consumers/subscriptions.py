@@ -11,7 +11,6 @@ import aiohttp
 import orjson
 import structlog
 from aiohttp import web
-from confluent_kafka.admin import AdminClient
 
 from headrace.consumers.core.position import PositionError
 from headrace.consumers.reading import Reading
@@ -27,6 +26,7 @@ from headrace.consumers.relay.definition import (
 from headrace.consumers.relay.target import Target
 from headrace.consumers.subscription_request import Create, checked, resolve
 from headrace.http.problems import Problem, unavailable
+from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import Outgoing, ProducerBridge, Undelivered
 from headrace.kafka.table import Table
 from headrace.kafka.topics import ensure_topics
@@ -72,7 +72,7 @@ class Subscriptions:
     async def start(self) -> None:
         """Read the definitions and the owners."""
         kafka = self._settings.kafka()
-        admin = AdminClient(kafka)
+        admin = admin_client(kafka)
         await ensure_topics(admin, TOPICS, replication_factor=self._settings.replication_factor)
         self._bridge = ProducerBridge(kafka, name="subscriptions")
         self._definitions = Table(kafka, admin, SUBSCRIPTIONS.name, Subscription.from_bytes)

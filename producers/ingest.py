@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 from aiohttp import web
 from confluent_kafka import KafkaError
-from confluent_kafka.admin import AdminClient
 
 from headrace import metrics
 from headrace.http.problems import Problem, unavailable
+from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import Ack, Outgoing, ProducerBridge, QueueFull
 from headrace.kafka.topics import ensure_topics, keyless_partition
 from headrace.producers.body import read_body
@@ -50,7 +50,7 @@ class Ingest:
     async def start(self) -> None:
         """Connect to Kafka, and make the topics that are missing."""
         settings, kafka = self._settings, self._settings.kafka()
-        self._admin = AdminClient(kafka)
+        self._admin = admin_client(kafka)
         specs = [entry.feed.topic_spec() for entry in self._catalogue.values()]
         self._partitions = await ensure_topics(self._admin, specs, replication_factor=settings.replication_factor)
         self._bridge = ProducerBridge(

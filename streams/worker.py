@@ -11,9 +11,9 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from confluent_kafka.admin import AdminClient
 
 from headrace.errors import Misconfigured
+from headrace.kafka.admin import admin_client
 from headrace.kafka.offsets import KafkaUnavailable, Offsets
 from headrace.kafka.topics import ensure_topics
 from headrace.schemas.catalogue import Catalogue
@@ -48,7 +48,7 @@ class Worker:
 
     async def start(self) -> None:
         """Make the topics that are missing, and join the group."""
-        admin = AdminClient(self._settings.kafka())
+        admin = admin_client(self._settings.kafka())
         specs = [entry.feed.topic_spec() for entry in self._catalogue.values()]
         await ensure_topics(admin, specs, replication_factor=self._settings.replication_factor)
         self._offsets = Offsets(admin)

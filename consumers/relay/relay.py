@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 import structlog
 from aiohttp import web
-from confluent_kafka.admin import AdminClient
 
 from headrace import metrics
 from headrace.consumers.core.tail import Tail
@@ -17,6 +16,7 @@ from headrace.consumers.relay.http_client import HttpClient
 from headrace.consumers.relay.mirror import Mirror
 from headrace.consumers.relay.owner import Owner
 from headrace.consumers.relay.ownership import Ownership, OwnershipEnded
+from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import ProducerBridge
 from headrace.kafka.topics import ensure_topics
 from headrace.schemas.catalogue import Catalogue
@@ -41,7 +41,7 @@ class Relay:
     async def start(self) -> None:
         """Join the relays."""
         settings, kafka = self._settings, self._settings.kafka()
-        admin = AdminClient(kafka)
+        admin = admin_client(kafka)
         await ensure_topics(admin, TOPICS, replication_factor=settings.replication_factor)
         self._tail = Tail(
             kafka,

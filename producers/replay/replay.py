@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
-from confluent_kafka.admin import AdminClient
 
 from headrace import metrics
+from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import ProducerBridge
 from headrace.kafka.offsets import Offsets
 from headrace.kafka.topics import ensure_topics
@@ -89,7 +89,7 @@ class Replay:
     async def start(self) -> None:
         """Connect to Kafka, and make the topics that are missing."""
         settings, kafka = self._settings, self._settings.kafka()
-        self._admin = AdminClient(kafka)
+        self._admin = admin_client(kafka)
         specs = [job.entry.feed.topic_spec() for job in self._jobs]
         self._partitions = await ensure_topics(self._admin, specs, replication_factor=settings.replication_factor)
         self._bridge = ProducerBridge(

@@ -6,9 +6,8 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 
-from confluent_kafka.admin import AdminClient
-
 from headrace import metrics
+from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import Outgoing
 from headrace.kafka.table import Table
 from headrace.schemas.catalogue import Catalogue
@@ -42,7 +41,7 @@ class Flights:
 
     async def start(self) -> None:
         """Read the reference data and the latest legs."""
-        admin = AdminClient(self._kafka)
+        admin = admin_client(self._kafka)
         self._references = References(self._kafka, admin, self._catalogue, self._transform.encoder)
         legs = self._catalogue["aircraft"]
         self._legs = Table(self._kafka, admin, legs.feed.topic, legs.codec.decode, self._aircraft.learn)
