@@ -16,7 +16,7 @@ from headrace.broker.node import BrokerFailed
 from headrace.settings import GatewaySettings
 from headrace.up.child import Child
 from headrace.up.figures import Figures
-from headrace.up.services import TRY_NEXT, services, taken_ports
+from headrace.up.services import services, taken_ports, try_next
 from headrace.up.view import View
 
 WATCH_S = 0.5
@@ -63,7 +63,7 @@ async def _run(
     children = [Child(s, environ, data_dir / "logs" / f"{s.name}.log", say) for s in services(speed)]
     figures = Figures(children)
     url = f"http://127.0.0.1:{GatewaySettings().port}"
-    view = View(console, bootstrap_servers, children, figures, TRY_NEXT.format(url=url))
+    view = View(console, bootstrap_servers, children, figures, try_next(url))
     for child in children:
         child.start()
     asking = asyncio.ensure_future(figures.run())

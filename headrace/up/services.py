@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import sys
 from collections.abc import Iterable
 from importlib.util import find_spec
+from pathlib import Path
 
 from headrace.settings import GatewaySettings, RelaySettings, SourceSettings, WorkerSettings
 from headrace.up.child import Service
 
 TRY_NEXT = """\
 Try, in another terminal:
-  curl '{url}/v1/feeds/flights.enriched/events?limit=2'              a page of history
-  curl -N '{url}/v1/feeds/flights.enriched/events?offset=now&live=sse'   follow live
-  headrace pull flights.enriched --from now --follow                 the same, resumable
-  headrace listen flights.enriched                                   have them pushed, signed"""
+  {headrace} listen flights.enriched                       have them pushed, signed
+  {headrace} pull flights.enriched --from now --follow     follow them, resumable
+  curl '{url}/v1/feeds/flights.enriched/events?limit=2'
+  curl -N '{url}/v1/feeds/flights.enriched/events?offset=now&live=sse'"""
+
+
+def try_next(url: str) -> str:
+    """What to try, with the command as it can be typed here."""
+    beside_python = os.path.relpath(Path(sys.executable).with_name("headrace"))
+    return TRY_NEXT.format(url=url, headrace="headrace" if shutil.which("headrace") else beside_python)
 
 
 def services(speed: str) -> list[Service]:

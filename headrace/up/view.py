@@ -60,7 +60,7 @@ class View:
         table.add_row("broker", Text("ready", "green"), "", "", self._broker)
         for child in self._children:
             per_second, total = self._figures.per_second(child), self._figures.total(child)
-            again = f", {child.restarts} restarts" if child.restarts else ""
+            again = f", {child.restarts} times restarted" if child.restarts else ""
             table.add_row(
                 child.service.name,
                 Text(child.state.value + again, STYLES.get(child.state, "dim")),
