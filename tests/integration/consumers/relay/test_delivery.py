@@ -225,7 +225,7 @@ async def test_slow_answers_hold_a_window_of_requests_that_grows(api: Api, log: 
         created = await api.create(feed, receiving.url)
         log.send(feed, 1000)
         await until(lambda: _has(api, created["id"], delivered=1000))
-        assert receiving.most_waiting == 64
+        assert 8 < receiving.most_waiting <= 64
         assert len({delivery.connection for delivery in receiving.deliveries}) <= 64
 
 
