@@ -184,26 +184,23 @@ def reference_page() -> str:
         "`HEADRACE_KAFKA_SASL_USERNAME` is `sasl.username`. `HEADRACE_DATA_DIR` and `HEADRACE_CACHE_DIR` move what the",
         "embedded broker keeps, `XDG_DATA_HOME` and `XDG_CACHE_HOME` by default.",
     ]
-    for kind in (
+    kinds: tuple[type[BaseSettings], ...] = (
         Settings,
+        GatewaySettings,
         IngestSettings,
         ServeSettings,
         WorkerSettings,
         RelaySettings,
         SourceSettings,
         ClientSettings,
-    ):
-        lines += [
-            "",
-            f"## {(kind.__doc__ or '').splitlines()[0].rstrip('.')}",
-            "",
-            "| variable | default | |",
-            "|---|---|---|",
-        ]
-        for name, field in kind.model_fields.items():
-            if kind is Settings or name not in Settings.model_fields:
-                default = "" if field.default is None else f"`{field.default}`" if field.default != "" else ""
-                lines.append(f"| `{field.alias or f'HEADRACE_{name.upper()}'}` | {default} | {field.description} |")
+    )
+    for kind in kinds:
+        title = (kind.__doc__ or "").splitlines()[0].rstrip(".")
+        lines += ["", f"## {title}", "", "| variable | default | |", "|---|---|---|"]
+        for name in kind.__annotations__:
+            field = kind.model_fields[name]
+            default = "" if field.default in (None, "") else f"`{field.default}`"
+            lines.append(f"| `{field.alias or f'HEADRACE_{name.upper()}'}` | {default} | {field.description} |")
     return "\n".join(lines) + "\n"
 
 
