@@ -27,18 +27,7 @@ from fastavro.read import LOGICAL_READERS
 
 from headrace.schemas.avro_leaf import Convert, Unconvertible, expected, leaf
 
-__all__ = ["Unconvertible", "converter", "is_recursive", "named_types", "to_json", "writable"]
-
-
-def converter(schema: Any) -> Convert:
-    """A function from a JSON value to the Avro value by itself: that of a union without the name of its branch."""
-    convert = writable(schema)
-
-    def by_itself(value: Any) -> Any:
-        converted = convert(value)
-        return converted[1] if isinstance(converted, tuple) else converted
-
-    return by_itself
+__all__ = ["Unconvertible", "is_recursive", "named_types", "to_json", "writable"]
 
 
 def writable(schema: Any, named: dict[str, Convert] | None = None) -> Convert:

@@ -70,7 +70,7 @@ class StreamApp(App):
 
     def add(self, processor: Processor) -> None:
         """Run a processor on its feed."""
-        topic = BatchTopic(self, topics=[self.catalogue[processor.feed].feed.topic], acks=True, maxsize=WAITING_BATCHES)
+        topic = BatchTopic(self, topics=[self.catalogue[processor.feed].feed.topic], maxsize=WAITING_BATCHES)
 
         async def process(stream: StreamT[Batch]) -> None:
             await self._run(processor, cast("Stream[Batch]", stream))

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from headrace import metrics
 from headrace.consumers.core.cursor import OffsetGone
@@ -254,7 +253,3 @@ class FeedLog:
         self.gone = True
         for listener in list(self._listeners):
             listener()
-
-    def describe(self) -> dict[str, Any]:
-        """Partitions and the newest position, for people."""
-        return {"partitions": len(self.rings), "next_offset": self.token(self.tail)}

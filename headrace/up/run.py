@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +15,7 @@ from headrace.broker.jars import JarsUnavailable
 from headrace.broker.java import JavaNotFound
 from headrace.broker.node import BrokerFailed
 from headrace.settings import GatewaySettings
-from headrace.up.child import Child
+from headrace.up.child import Child, Service
 from headrace.up.figures import Figures
 from headrace.up.services import services, taken_ports, try_next
 from headrace.up.view import View
@@ -31,26 +32,27 @@ def run_up(data_dir: Path, port: int, speed: str) -> int:
         return 1
     bootstrap_servers = os.environ.get("HEADRACE_BOOTSTRAP_SERVERS")
     if bootstrap_servers:
-        return asyncio.run(_run(console, None, bootstrap_servers, data_dir, speed))
+        return asyncio.run(_run(console, None, bootstrap_servers, data_dir, wanted))
     broker = EmbeddedBroker(data_dir / "broker", port=port)
     console.print("Starting Apache Kafka ...", highlight=False)
     try:
         broker.start()
-    except BrokerAlreadyRunning as running:
-        console.print(f"{running}", style="red", highlight=False)
-        return 1
-    except (BrokerFailed, JarsUnavailable, JavaNotFound) as error:
+    except (BrokerAlreadyRunning, BrokerFailed, JarsUnavailable, JavaNotFound) as error:
         console.print(f"{error}", style="red", highlight=False)
         return 1
     try:
-        return asyncio.run(_run(console, broker, broker.bootstrap_servers, data_dir, speed))
+        return asyncio.run(_run(console, broker, broker.bootstrap_servers, data_dir, wanted))
     finally:
         console.print("Stopping Apache Kafka ...", highlight=False)
         broker.stop()
 
 
 async def _run(
-    console: Console, broker: EmbeddedBroker | None, bootstrap_servers: str, data_dir: Path, speed: str
+    console: Console,
+    broker: EmbeddedBroker | None,
+    bootstrap_servers: str,
+    data_dir: Path,
+    wanted: Sequence[Service],
 ) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -60,7 +62,7 @@ async def _run(
         console.print(line, highlight=False, markup=False)
 
     environ = {**os.environ, "HEADRACE_BOOTSTRAP_SERVERS": bootstrap_servers}
-    children = [Child(s, environ, data_dir / "logs" / f"{s.name}.log", say) for s in services(speed)]
+    children = [Child(s, environ, data_dir / "logs" / f"{s.name}.log", say) for s in wanted]
     figures = Figures(children)
     url = f"http://127.0.0.1:{GatewaySettings().port}"
     view = View(console, bootstrap_servers, children, figures, try_next(url))

@@ -59,11 +59,6 @@ class Sender:
         self._open: deque[_Batch] = deque()
         self._failing_since_s: float | None = None
 
-    @property
-    def first_open(self) -> int | None:
-        """The lowest row that is handed over and not known to be acknowledged."""
-        return self._open[0].rows[0].number if self._open else None
-
     async def send(self, rows: Sequence[Ready]) -> None:
         """Hand over at most `BATCH` rows, of numbers less than `WINDOW` apart. Waits while too many are open.
 
