@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from support.running import service
 
@@ -60,9 +60,8 @@ def make_topic(servers: str, name: str, partitions: int, config: dict[str, str] 
 
 
 @pytest.fixture
-def write(kafka: str) -> Iterator[Write]:
+def write(kafka: str) -> Write:
     """Writes values to a topic and waits for their acknowledgement."""
-    producers: dict[str, Producer] = {}
 
     def put(
         topic: str,
@@ -73,23 +72,29 @@ def write(kafka: str) -> Iterator[Write]:
         headers: list[tuple[str, str | bytes | None]] | None = None,
         servers: str = kafka,
     ) -> None:
-        producer = producers.get(servers)
-        if producer is None:
-            producer = producers[servers] = Producer(
-                {
-                    "bootstrap.servers": servers,
-                    "linger.ms": 0,
-                    "enable.idempotence": True,  # else a retry may change the order
-                    "topic.metadata.refresh.interval.ms": 200,
-                }
-            )
+        failed: list[KafkaError] = []
+        # One each time: what a producer knows of a topic does not hold once it was deleted and made again.
+        producer = Producer(
+            {
+                "bootstrap.servers": servers,
+                "linger.ms": 0,
+                "enable.idempotence": True,  # else a retry may change the order
+                "topic.metadata.refresh.interval.ms": 200,
+            }
+        )
         for value in values:
-            producer.produce(topic, value, key, partition, headers=headers or [])
+            producer.produce(
+                topic,
+                value,
+                key,
+                partition,
+                headers=headers or [],
+                on_delivery=lambda error, _: failed.append(error) if error is not None else None,
+            )
         assert producer.flush(30) == 0
+        assert not failed
 
-    yield put
-    for producer in producers.values():
-        producer.flush(1)
+    return put
 
 
 @pytest.fixture
