@@ -15,6 +15,8 @@ from headrace.kafka.offsets import Offsets, TopicIdentity, UnknownTopic
 
 CACHE_BYTES = 64 * 2**20
 CHUNK_BYTES = 4 * 2**20
+FOLLOWING = 1000
+"""Readers whose next place is remembered."""
 
 _Key = tuple[TopicIdentity, tuple[tuple[int, int], ...], int, int]
 
@@ -32,6 +34,8 @@ class History:
         self._cache: OrderedDict[_Key, Chunk] = OrderedDict()
         self._cached_bytes = 0
         self._reading: dict[_Key, asyncio.Task[Chunk]] = {}
+        # Where chunks ended lately: who reads from there reads on.
+        self._following: OrderedDict[_Key, None] = OrderedDict()
 
     async def read(
         self, topic: TopicIdentity, start: Places, end: Places, limit: int, max_bytes: int = CHUNK_BYTES
@@ -43,14 +47,32 @@ class History:
         key = (topic, tuple(sorted(start.items())), limit, max_bytes)
         if (chunk := self._cache.get(key)) is not None:
             self._cache.move_to_end(key)
-            return chunk
-        task = self._reading.get(key)
-        if task is None:
-            task = asyncio.ensure_future(self._fetch(topic, start, end, limit, max_bytes))
-            self._reading[key] = task
-            task.add_done_callback(lambda done: self._keep(key, done))
-        # One reader that goes away must not cancel the read of the others.
-        return await asyncio.shield(task)
+        else:
+            # One reader that goes away must not cancel the read of the others.
+            chunk = await asyncio.shield(self._reading.get(key) or self._begin(key, end))
+        self._read_ahead(key, chunk, end)
+        return chunk
+
+    def _begin(self, key: _Key, end: Places) -> asyncio.Task[Chunk]:
+        topic, start, limit, max_bytes = key
+        task = asyncio.ensure_future(self._fetch(topic, dict(start), end, limit, max_bytes))
+        self._reading[key] = task
+        task.add_done_callback(lambda done: self._keep(key, done))
+        return task
+
+    def _read_ahead(self, key: _Key, chunk: Chunk, end: Places) -> None:
+        """Where somebody reads on and on, the next chunk is read while this one is on its way."""
+        topic, _, limit, max_bytes = key
+        places = tuple(sorted((p, offset) for p, offset in chunk.after.items() if offset < end[p]))
+        if not places:
+            return
+        following = (topic, places, limit, max_bytes)
+        reads_on = key in self._following
+        self._following[following] = None
+        if len(self._following) > FOLLOWING:
+            self._following.popitem(last=False)
+        if reads_on and following not in self._cache and following not in self._reading:
+            self._begin(following, {p: end[p] for p, _ in places})
 
     async def _fetch(self, topic: TopicIdentity, start: Places, end: Places, limit: int, max_bytes: int) -> Chunk:
         async with self._free:
