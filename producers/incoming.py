@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 import orjson
@@ -15,7 +15,7 @@ import orjson
 from headrace.http.problems import Problem
 from headrace.schemas.catalogue import Entry
 from headrace.schemas.codec import BytesCodec
-from headrace.schemas.event import Event, new_id, now
+from headrace.schemas.event import Event, new_ids, now
 from headrace.schemas.explain import Fault, escape
 
 JSON = "application/json"
@@ -36,7 +36,8 @@ MAX_EVENTS = 10_000
 """Events in one request: each costs a hundred times the memory of its shortest form, `1,`."""
 
 
-class Incoming(NamedTuple):
+@dataclass(slots=True)
+class Incoming:
     """An event to be written: `value` where it came as bytes, else `data` for the feed's codec.
 
     `at` is the JSON Pointer to the data in what was sent. `partition_key` is CloudEvents' attribute: the record's key
@@ -159,7 +160,8 @@ def _plain(entry: Entry, key: str | None) -> Callable[[int, bool], Event]:
     """
     kind, source, moment = entry.feed.event_type, f"/feeds/{entry.feed.name}", now()
     if key is None:
-        return lambda index, many: Event(new_id(), kind, source, moment)
+        ids = new_ids()
+        return lambda index, many: Event(next(ids), kind, source, moment)
     return lambda index, many: Event(f"{key}/{index}" if many else key, kind, source, moment)
 
 

@@ -7,12 +7,14 @@ Records that others wrote without these headers are events too: their id is `top
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from headrace.schemas.avro_json import to_json
 from headrace.schemas.codec import Codec, Undecodable
@@ -27,7 +29,8 @@ _NO_ATTRIBUTES = ("ce_", "ce_data", "ce_data_base64", "ce_dataerror")
 KafkaHeaders = Sequence[tuple[str, str | bytes | None]]
 
 
-class Event(NamedTuple):
+@dataclass(slots=True)
+class Event:
     """What a producer says of an event besides its data. `extensions` are further CloudEvents attributes."""
 
     id: str
@@ -48,6 +51,13 @@ def new_id() -> str:
     number = time.time_ns() // 1_000_000 << 80 | _VERSION_AND_VARIANT | _RANDOM.getrandbits(76) & _CHANCE
     digits = f"{number:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def new_ids() -> Iterator[str]:
+    """A new id, and then those that follow it (RFC 9562, section 6.2, method 2): many at a fraction of the cost."""
+    first = new_id()
+    fixed, counted = first[:-12], int(first[-12:], 16)
+    return (f"{fixed}{(counted + n) & 0xFFFFFFFFFFFF:012x}" for n in itertools.count())
 
 
 def now() -> str:

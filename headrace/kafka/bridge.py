@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,16 +25,16 @@ from headrace import metrics
 log = structlog.get_logger(__name__)
 
 Headers = list[tuple[str, str | bytes | None]]
-NO_HEADERS: Headers = []
 
 
-class Outgoing(NamedTuple):
+@dataclass(slots=True)  # to freeze it would make its making four times as dear, and it is made for every event
+class Outgoing:
     """A record to be written. `partition` -1 lets the key decide (murmur2, as in Java); `timestamp_ms` 0 is now."""
 
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Headers = NO_HEADERS
+    headers: Headers = field(default_factory=list)
     timestamp_ms: int = 0
     partition: int = -1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from support.avro import codec_of, record
 
 from headrace.schemas.codec import BytesCodec, Codec, JsonCodec
-from headrace.schemas.event import Event, KafkaHeaders, event_id, new_id, to_headers, to_structured_json
+from headrace.schemas.event import Event, KafkaHeaders, event_id, new_id, new_ids, to_headers, to_structured_json
 
 DEFAULTS = {"type": "test.type", "source": "/feeds/test"}
 
@@ -112,3 +113,10 @@ def test_ids_are_in_order_of_time_and_of_version_7() -> None:
     assert len(set(ids)) == 1000
     assert all((uuid.UUID(each).version, uuid.UUID(each).variant) == (7, uuid.RFC_4122) for each in ids)
     assert [each[:13] for each in ids] == sorted(each[:13] for each in ids)
+
+
+def test_ids_made_together_are_of_version_7_and_those_of_others_never() -> None:
+    together = [list(itertools.islice(new_ids(), 1000)) for _ in range(20)]
+    ids = [each for some in together for each in some]
+    assert len(set(ids)) == 20_000
+    assert all((uuid.UUID(each).version, uuid.UUID(each).variant) == (7, uuid.RFC_4122) for each in ids)
