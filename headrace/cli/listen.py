@@ -26,7 +26,13 @@ def listen(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 9000,
     host: Annotated[str, typer.Option(help="The address to listen on; the relay must reach it.")] = "127.0.0.1",
     secret: Annotated[
-        str | None, typer.Option(help="The whsec_ secret of a subscription of your own.", show_default=False)
+        str | None,
+        typer.Option(
+            # Other users of the machine see arguments, and not the environment.
+            envvar="HEADRACE_LISTEN_SECRET",
+            help="The whsec_ secret, or the whpk_ public key, of a subscription of your own.",
+            show_default=False,
+        ),
     ] = None,
     from_: From = "now",
     json: Annotated[bool, typer.Option("--json", help="All of each event, as JSON.")] = False,
@@ -35,7 +41,7 @@ def listen(
     """Receive webhooks here: verify each signature, print each event, and a summary at the end (Ctrl-C).
 
     With FEED it subscribes itself to the feed, and deletes the subscription at the end. Without FEED it is the
-    receiver of a subscription that you have: give its secret.
+    receiver of a subscription that you have: give its secret, best in HEADRACE_LISTEN_SECRET.
     """
     start = parse_start(from_)
     if (feed is None) == (secret is None):
@@ -46,10 +52,10 @@ def listen(
 
 
 def _check(secret: str) -> None:
-    from headrace.signing import sign
+    from headrace.signing import check_key
 
     try:
-        sign(secret, "", 0, b"")
+        check_key(secret)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--secret") from None
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from headrace.signing import VerificationError, generate_secret, header_id, sign, verify
+from headrace.signing import VerificationError, check_key, generate_secret, header_id, sign, verify
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PUBLIC_KEY = "whpk_" + base64.b64encode(PRIVATE_KEY.public_key().public_bytes_raw()).decode()
 NOW_S = 0
+
+
+def of_bytes(prefix: str, count: int) -> str:
+    """A key of so many bytes."""
+    return prefix + base64.b64encode(bytes(range(count))).decode()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -128,9 +137,66 @@ def test_an_id_that_is_not_utf8_is_not_trusted() -> None:
         verify(SECRET, "evt_\udcff", str(NOW_S), sign(SECRET, "evt_?", NOW_S, b"{}"), b"{}")
 
 
-def test_a_secret_that_is_none_says_so() -> None:
-    with pytest.raises(ValueError, match="whsec_ and base64"):
-        sign("whsec_!!!", "evt_1", NOW_S, b"{}")
+@pytest.mark.parametrize(
+    "secret", ["whsec_!!!", "", "whsec_", of_bytes("whsec_", 23), of_bytes("whsec_", 65), of_bytes("", 32)]
+)
+def test_a_secret_that_is_none_says_so_and_is_not_repeated(secret: str) -> None:
+    for use in (lambda: sign(secret, "evt_1", NOW_S, b"{}"), lambda: check_key(secret)):
+        with pytest.raises(ValueError, match="whsec_ and base64 of 24 to 64 bytes") as caught:
+            use()
+        assert secret in ("", "whsec_") or secret not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [24, 32, 64])
+def test_secrets_of_24_to_64_bytes_sign_as_in_the_reference_library(size: int) -> None:
+    secret = of_bytes("whsec_", size)
+    signature = sign(secret, "evt_1", NOW_S, b"{}")
+    assert Webhook(secret).sign("evt_1", datetime.fromtimestamp(NOW_S, UTC), "{}") == signature
+    verify(secret, "evt_1", str(NOW_S), signature, b"{}")
+
+
+@pytest.mark.parametrize("key", ["whpk_", "whpk_!!!", of_bytes("whpk_", 31), of_bytes("whpk_", 33)])
+def test_a_public_key_that_is_none_says_so(key: str) -> None:
+    with pytest.raises(ValueError, match="whpk_ and base64 of 32 bytes"):
+        check_key(key)
+
+
+def test_the_key_of_the_sender_is_not_asked_of_a_receiver() -> None:
+    key = of_bytes("whsk_", 32)
+    with pytest.raises(ValueError, match="whpk_ key that belongs to it") as caught:
+        check_key(key)
+    assert key.removeprefix("whsk_") not in str(caught.value)
+
+
+def ed25519(message_id: str, timestamp_s: int, body: bytes) -> str:
+    signature = PRIVATE_KEY.sign(f"{message_id}.{timestamp_s}.".encode() + body)
+    return "v1a," + base64.b64encode(signature).decode()
+
+
+def test_a_public_key_verifies_what_its_secret_key_has_signed() -> None:
+    verify(PUBLIC_KEY, "evt_1", str(NOW_S), ed25519("evt_1", NOW_S, b"\xff{}"), b"\xff{}")
+
+
+def test_a_public_key_does_not_trust_a_changed_message() -> None:
+    signature = ed25519("evt_1", NOW_S, b"{}")
+    for changed in (("evt_2", str(NOW_S), b"{}"), ("evt_1", str(NOW_S + 1), b"{}"), ("evt_1", str(NOW_S), b"[]")):
+        with pytest.raises(VerificationError, match="no signature fits"):
+            verify(PUBLIC_KEY, changed[0], changed[1], signature, changed[2])
+    with pytest.raises(VerificationError, match="s old"):
+        verify(PUBLIC_KEY, "evt_1", str(NOW_S), signature, b"{}", now_s=NOW_S + 301)
+
+
+def test_a_signature_of_another_version_is_not_taken_for_one() -> None:
+    v1, v1a = sign(SECRET, "evt_1", NOW_S, b"{}"), ed25519("evt_1", NOW_S, b"{}")
+    verify(PUBLIC_KEY, "evt_1", str(NOW_S), f"{v1} {v1a}", b"{}")
+    verify(SECRET, "evt_1", str(NOW_S), f"{v1a} {v1}", b"{}")
+    with pytest.raises(VerificationError, match="none is of the version v1a"):
+        verify(PUBLIC_KEY, "evt_1", str(NOW_S), v1, b"{}")
+    with pytest.raises(VerificationError, match="none is of the version v1,"):
+        verify(SECRET, "evt_1", str(NOW_S), v1a, b"{}")
+    # Right bytes under the wrong name.
+    with pytest.raises(VerificationError, match="no signature fits"):
+        verify(PUBLIC_KEY, "evt_1", str(NOW_S), f"{v1a.replace('v1a', 'v1')} v1a,{v1[3:]}", b"{}")
 
 
 def test_secrets_are_long_and_never_the_same() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 
@@ -8,7 +9,8 @@ import pytest
 REFUSE = """
 import sys
 class Refuse:
-    names = {"confluent_kafka", "faust", "fastavro", "prometheus_client", "aiokafka", "uvloop", "httptools"}
+    names = {"confluent_kafka", "faust", "fastavro", "prometheus_client", "aiokafka", "uvloop", "httptools",
+             "cryptography"}
     parts = ("headrace.kafka", "headrace.consumers", "headrace.producers", "headrace.schemas", "headrace.http")
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in self.names or name.startswith(self.parts):
@@ -58,3 +60,30 @@ def test_the_commands_run_without_the_server(arguments: list[str]) -> None:
     assert done.returncode == 1
     assert "cannot be reached" in done.stderr or "/dev/null/none" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_message_is_verified_with_a_secret_without_the_server() -> None:
+    done = python(
+        "import time",
+        "from headrace.signing import generate_secret, sign, verify",
+        "secret, now = generate_secret(), int(time.time())",
+        "verify(secret, 'evt_1', str(now), sign(secret, 'evt_1', now, b'{}'), b'{}')",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_verifying_with_a_public_key_says_what_it_needs() -> None:
+    key = "whpk_" + base64.b64encode(bytes(32)).decode()
+    done = python(
+        "sys.argv = ['headrace', 'listen', '--port', '0', '--secret', '" + key + "']",
+        "from headrace.cli import main",
+        "main()",
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("Run: pip install cryptography")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_key_for_secrets_at_rest_is_made_without_the_server() -> None:
+    done = python("from headrace.cli import app", "app(['secrets', 'new-key'])")
+    assert (done.returncode, done.stderr) == (0, "")
