@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 KAFKA_PREFIX = "HEADRACE_KAFKA_"
@@ -76,7 +76,27 @@ class IngestSettings(Settings):
     )
 
 
-class ServeSettings(Settings):
+class SecretsSettings(Settings):
+    """Secrets of subscriptions: in gateway, serve and relay."""
+
+    secret_keys: SecretStr | None = Field(
+        None,
+        description="The keys that encrypt secrets at rest, `id:base64 of 32 bytes`, separated by commas: the first "
+        "encrypts, all decrypt. The same for every gateway and relay; `headrace secrets new-key` makes one. Needed "
+        "where a service listens on more than the loopback interface; `headrace up` makes one for itself.",
+    )
+    secret_keys_file: Path | None = Field(
+        None, description="A file of such keys, which follow those of `HEADRACE_SECRET_KEYS`."
+    )
+    secret_overlap_s: float = Field(
+        86_400.0,
+        ge=0,
+        le=7 * 86_400,
+        description="How long a signing key is used beside the one that replaces it, where the call does not say.",
+    )
+
+
+class ServeSettings(SecretsSettings):
     """The reading and admin API."""
 
     port: int = Field(8080, description="Port of `headrace serve`.", alias="HEADRACE_SERVE_PORT")
@@ -118,7 +138,7 @@ class WorkerSettings(Settings):
     stalled_s: float = Field(60.0, description="The worker exits when the log grows and it stands still this long.")
 
 
-class RelaySettings(Settings):
+class RelaySettings(SecretsSettings):
     """The owner of subscriptions."""
 
     port: int = Field(8083, description="Port of `headrace relay`.", alias="HEADRACE_RELAY_PORT")
@@ -191,6 +211,7 @@ def reference_page() -> str:
         ServeSettings,
         WorkerSettings,
         RelaySettings,
+        SecretsSettings,
         SourceSettings,
         ClientSettings,
     )

@@ -10,8 +10,12 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from headrace.broker import EmbeddedBroker
+from headrace.secret_keys import new_secret_key
 
 NewTopicFactory = Callable[..., str]
+
+# All services of a session, in this process and in others, open each other's secrets.
+os.environ.setdefault("HEADRACE_SECRET_KEYS", new_secret_key())
 
 
 @pytest.fixture(scope="session")

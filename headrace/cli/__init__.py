@@ -16,6 +16,7 @@ from headrace.cli.listen import listen
 from headrace.cli.pull import pull
 from headrace.cli.relay import relay
 from headrace.cli.schemas import schemas
+from headrace.cli.secrets import secrets
 from headrace.cli.serve import serve
 from headrace.cli.source import source
 from headrace.cli.subscribe import subscribe
@@ -35,6 +36,7 @@ for command in (up, broker, gateway, ingest, relay, serve, worker, pull, subscri
     app.command()(command)
 app.add_typer(subscriptions, name="subscriptions")
 app.add_typer(schemas, name="schemas")
+app.add_typer(secrets, name="secrets")
 app.add_typer(source, name="source")
 
 
@@ -42,6 +44,7 @@ EXTRAS = {
     "server": {
         "aiokafka",
         "confluent_kafka",
+        "cryptography",
         "fastavro",
         "faust",
         "httptools",

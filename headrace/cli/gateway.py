@@ -6,6 +6,7 @@ from __future__ import annotations
 def gateway() -> None:
     """Run the writing and the reading API on one port (HEADRACE_GATEWAY_PORT, 8080)."""
     from headrace.consumers.reading import Reading
+    from headrace.consumers.relay.vault import Vault
     from headrace.consumers.subscriptions import Subscriptions
     from headrace.http.service import Part, run_service
     from headrace.producers.ingest import Ingest
@@ -13,6 +14,7 @@ def gateway() -> None:
     from headrace.settings import GatewaySettings
 
     settings = GatewaySettings()
+    Vault.of(settings)  # without the keys that it needs, it does not start
     catalogue = load_catalogue(settings)
 
     def parts() -> list[Part]:

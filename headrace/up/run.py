@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from headrace.broker.embedded import BrokerAlreadyRunning, EmbeddedBroker
 from headrace.broker.jars import JarsUnavailable
 from headrace.broker.java import JavaNotFound
 from headrace.broker.node import BrokerFailed
+from headrace.secret_keys import FILE_VARIABLE, VARIABLE, keep_secret_key
 from headrace.settings import GatewaySettings
 from headrace.up.child import Child, Service
 from headrace.up.figures import Figures
@@ -47,6 +48,17 @@ def run_up(data_dir: Path, port: int, speed: str) -> int:
         broker.stop()
 
 
+def with_secret_key(environ: Mapping[str, str], data_dir: Path) -> dict[str, str]:
+    """The environment of the services, which all need the same key: one of the user's, else one kept in `data_dir`."""
+    if environ.get(FILE_VARIABLE):
+        return dict(environ)
+    kept = (data_dir / "secret-keys").resolve()
+    if not environ.get(VARIABLE):
+        keep_secret_key(kept)
+    # One that was kept before the user brought another still opens what it has sealed.
+    return {**environ, FILE_VARIABLE: str(kept)} if kept.exists() else dict(environ)
+
+
 async def _run(
     console: Console,
     broker: EmbeddedBroker | None,
@@ -61,7 +73,7 @@ async def _run(
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False)
 
-    environ = {**os.environ, "HEADRACE_BOOTSTRAP_SERVERS": bootstrap_servers}
+    environ = with_secret_key({**os.environ, "HEADRACE_BOOTSTRAP_SERVERS": bootstrap_servers}, data_dir)
     children = [Child(s, environ, data_dir / "logs" / f"{s.name}.log", say) for s in wanted]
     figures = Figures(children)
     url = f"http://127.0.0.1:{GatewaySettings().port}"

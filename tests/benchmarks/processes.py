@@ -14,8 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headrace.broker.properties import free_port
+from headrace.secret_keys import new_secret_key
 
 START_S = 60.0
+
+SECRET_KEYS = new_secret_key()
+"""One for all: services open each other's secrets."""
 
 
 @contextlib.contextmanager
@@ -26,6 +30,7 @@ def service(command: str, bootstrap_servers: str, **environ: str) -> Iterator[in
         "HEADRACE_BOOTSTRAP_SERVERS": bootstrap_servers,
         f"HEADRACE_{command.upper()}_PORT": str(port),
         "HEADRACE_LOG_LEVEL": "warning",
+        "HEADRACE_SECRET_KEYS": SECRET_KEYS,
     }
     with process([sys.executable, "-m", "headrace", command], {**settings, **environ}):
         wait_for(f"http://127.0.0.1:{port}/readyz")

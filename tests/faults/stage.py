@@ -25,6 +25,7 @@ from headrace.client import Checkpoint, Client, Subscription
 from headrace.kafka.offsets import Offsets
 from headrace.schemas.catalogue import Catalogue, load_catalogue
 from headrace.schemas.event import to_structured_json
+from headrace.secret_keys import new_secret_key
 from headrace.settings import Settings, WorkerSettings
 
 DEPARTURES = "flights.departures"
@@ -38,6 +39,7 @@ ENVIRONMENT = {
     "HEADRACE_LOG_FORMAT": "json",
     "HEADRACE_RETRY_FIRST_S": "0.2",
     "HEADRACE_RETRY_MAX_S": "2",
+    "HEADRACE_SECRET_KEYS": new_secret_key(),
 }
 
 
