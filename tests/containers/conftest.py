@@ -54,6 +54,7 @@ def services(image: str, kafka_image: str) -> Iterator[Services]:
         try:
             running.start_kafka(kafka_image)
             running.start_receiver()
+            running.make_secret_key()
             running.start("gateway", "gateway", 8080)
             running.start("worker", "worker", 8082)
             running.start("relay", "relay", 8083)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from docker.errors import NotFound
 from testcontainers.core.container import DockerContainer
+from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import ExecWaitStrategy, HealthcheckWaitStrategy
@@ -15,6 +18,8 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 RECEIVER_PORT = 9000
 HEALTHY_S = 90
 LOG_CHARACTERS = 4000
+SECRETS = "/var/lib/headrace/secrets"
+KEYHOLDERS = ("gateway", "relay")
 
 
 @dataclass
@@ -24,6 +29,7 @@ class Services:
     image: str
     network: Network
     containers: dict[str, DockerContainer] = field(default_factory=dict)
+    volume: str = field(default_factory=lambda: f"headrace-test-{secrets.token_hex(6)}")
 
     def start_kafka(self, image: str) -> None:
         """Start Kafka with compose.yaml's settings; returns when it takes connections."""
@@ -44,14 +50,24 @@ class Services:
 
     def start(self, name: str, command: str, port: int) -> None:
         """Start a service with no more rights than compose.yaml gives it. Does not wait."""
-        service = (
+        service = self._confined(command).with_env("HEADRACE_BOOTSTRAP_SERVERS", "kafka:9092").with_exposed_ports(port)
+        if name in KEYHOLDERS:
+            service.with_env("HEADRACE_SECRET_KEYS_FILE", f"{SECRETS}/keys").with_volume_mapping(self.volume, SECRETS)
+        self._start(name, service)
+
+    def make_secret_key(self) -> None:
+        """Make the key that the services share, as compose.yaml does; raises when that fails."""
+        command = f"secrets new-key --file {SECRETS}/keys"
+        self._start("secret-key", self._confined(command).with_volume_mapping(self.volume, SECRETS, "rw"))
+        if status := self.containers["secret-key"].get_wrapped_container().wait()["StatusCode"]:
+            raise RuntimeError(f"making a key ended with {status}")
+
+    def _confined(self, command: str) -> DockerContainer:
+        return (
             DockerContainer(self.image, command=command)
-            .with_env("HEADRACE_BOOTSTRAP_SERVERS", "kafka:9092")
-            .with_exposed_ports(port)
             .with_tmpfs_mount("/tmp")
             .with_kwargs(read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges:true"])
         )
-        self._start(name, service)
 
     def wait_healthy(self, *names: str) -> None:
         """Wait for the image's own health check; raises when a container is found unhealthy or takes too long."""
@@ -76,6 +92,8 @@ class Services:
                 output, errors = container.get_logs()
                 print(f"--- {name}\n{(output + errors).decode(errors='replace')[-LOG_CHARACTERS:]}")
             container.stop()
+        with contextlib.suppress(NotFound):  # where it was not come to
+            DockerClient().client.volumes.get(self.volume).remove()
 
     def _start(self, name: str, container: DockerContainer) -> None:
         self.containers[name] = container

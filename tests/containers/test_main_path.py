@@ -95,6 +95,21 @@ def test_a_service_runs_without_root_and_its_image_has_no_compiler(services: Ser
         assert gateway.exec(["sh", "-c", f"command -v {compiler}"]).exit_code != 0, compiler
 
 
+def test_the_key_that_compose_makes_is_readable_by_the_services_alone(services: Services) -> None:
+    keys = services.containers["relay"].exec(["stat", "--format=%U %a", "/var/lib/headrace/secrets/keys"])
+
+    assert keys.output.split() == [b"headrace", b"600"]
+    assert services.containers["relay"].exec(["touch", "/var/lib/headrace/secrets/keys"]).exit_code != 0
+
+
+def test_without_a_key_a_service_in_a_container_does_not_start(services: Services) -> None:
+    services.start("keyless", "serve", 8080)
+
+    container = services.containers["keyless"].get_wrapped_container()
+    assert container.wait()["StatusCode"] == 1
+    assert b"Set HEADRACE_SECRET_KEYS" in container.logs()
+
+
 def test_a_stopped_service_drains_and_ends_cleanly(services: Services) -> None:
     services.start("ingest", "ingest", 8081)
     services.wait_healthy("ingest")

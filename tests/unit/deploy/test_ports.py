@@ -81,7 +81,7 @@ def test_a_container_in_which_nothing_listens_is_not_healthy() -> None:
 
 def test_prometheus_scrapes_every_service_of_compose_at_its_port() -> None:
     compose = (DEPLOY / "compose.yaml").read_text("utf-8")
-    services = re.findall(r"^  (\w+):\n    <<: \*headrace$", compose, re.MULTILINE)
+    services = re.findall(r"^  (\w+):\n    <<: \*(?:headrace|keyholder)$", compose, re.MULTILINE)
     text = (DEPLOY / "prometheus/prometheus.yml").read_text("utf-8")
     scraped = {name: int(port) for name, port in re.findall(r"names: \[(\w+)\], type: A, port: (\d+)", text)}
 
