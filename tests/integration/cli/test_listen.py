@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import aiohttp
 import orjson
@@ -12,6 +14,8 @@ from integration.client.conftest import FeedFactory, Gateway, RelayFactory
 from standardwebhooks import Webhook
 
 from headrace.client import Client
+from headrace.consumers.relay.signer import Signer
+from headrace.consumers.relay.signing_key import new_signing_key
 from headrace.signing import generate_secret, sign
 
 NOBODY = "http://127.0.0.1:9"
@@ -83,6 +87,29 @@ async def test_with_a_secret_it_is_the_receiver_of_a_subscription_of_ones_own() 
     assert [one.split()[1] for one in lines] == ["verified", "repeat", "refused", "refused"]
     assert lines[0].split()[2:] == ["evt-1", "flight", "2/70", '{"n":1}']
     assert (done.status, done.err) == (0, "1 events, 1 repeats, 2 refused.\n")
+
+
+async def test_with_a_public_key_in_the_environment_it_verifies_and_nobody_sees_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = int(time.time())
+    key = new_signing_key("ed25519", now_s)
+    headers = {
+        "webhook-id": "evt-1",
+        "webhook-timestamp": str(now_s),
+        "webhook-signature": Signer([key]).sign("evt-1", now_s, b"{}", now_s),
+    }
+    monkeypatch.setenv("HEADRACE_LISTEN_SECRET", key.receiver_key)
+    async with running(NOBODY, "listen", "--port", "0") as process:
+        told = await line(process.stderr)
+        endpoint = next(word for word in told.split() if word.startswith("http://"))
+        assert key.receiver_key not in Path(f"/proc/{process.pid}/cmdline").read_text()
+        async with aiohttp.ClientSession() as session:
+            for body, status in ((b"{}", 204), (b"[]", 401)):
+                async with session.post(endpoint, headers=headers, data=body) as answer:
+                    assert answer.status == status
+        done = await stop(process)
+    assert (done.status, done.err) == (0, "1 events, 0 repeats, 1 refused.\n")
 
 
 async def test_what_it_cannot_do_is_told_with_what_to_change() -> None:
