@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 KAFKA_PREFIX = "HEADRACE_KAFKA_"
 
@@ -96,7 +98,39 @@ class SecretsSettings(Settings):
     )
 
 
-class ServeSettings(SecretsSettings):
+Network = IPv4Network | IPv6Network
+IPV4_MAPPED = IPv6Network("::ffff:0:0/96")
+
+
+def _networks(value: object) -> object:
+    """Networks that are separated by commas; raises ValueError for what is none, such as `10.1.2.3/8`."""
+    if not isinstance(value, str):
+        return value
+    found = tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    for network in found:
+        if isinstance(network, IPv6Network) and network.overlaps(IPV4_MAPPED) and network.prefixlen >= 96:
+            raise ValueError(f"{network} is of IPv4: write it as an IPv4 network")
+    return found
+
+
+def _ports(value: object) -> object:
+    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class WebhookSettings(Settings):
+    """Where webhooks may go: for relays and for what registers subscriptions, the same for both."""
+
+    webhook_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = Field(
+        (),
+        description="Networks, `10.1.0.0/16,127.0.0.1/32`, that webhooks may go to besides public addresses. Addresses "
+        "of clouds' metadata are allowed only one by one: `169.254.169.254/32`.",
+    )
+    webhook_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_ports)] = (
+        Field((), description="Ports, `443,8443`, that webhooks may go to; without it any port.")
+    )
+
+
+class ServeSettings(SecretsSettings, WebhookSettings):
     """The reading and admin API."""
 
     port: int = Field(8080, description="Port of `headrace serve`.", alias="HEADRACE_SERVE_PORT")
@@ -138,7 +172,7 @@ class WorkerSettings(Settings):
     stalled_s: float = Field(60.0, description="The worker exits when the log grows and it stands still this long.")
 
 
-class RelaySettings(SecretsSettings):
+class RelaySettings(SecretsSettings, WebhookSettings):
     """The owner of subscriptions."""
 
     port: int = Field(8083, description="Port of `headrace relay`.", alias="HEADRACE_RELAY_PORT")
@@ -154,6 +188,7 @@ class RelaySettings(SecretsSettings):
     attempt_timeout_s: float = Field(
         15.0, description="One deadline for a whole attempt: DNS to the answer's last byte."
     )
+    connect_timeout_s: float = Field(5.0, description="How long of it connecting may take: TCP and TLS.")
     retry_first_s: float = Field(5.0, description="Wait before the first retry; it doubles with every further one.")
     retry_max_s: float = Field(3600.0, description="Longest wait between two retries.")
     write_interval_s: float = Field(0.1, description="How often a moving position is written, at most.")
@@ -209,6 +244,7 @@ def reference_page() -> str:
         GatewaySettings,
         IngestSettings,
         ServeSettings,
+        WebhookSettings,
         WorkerSettings,
         RelaySettings,
         SecretsSettings,
@@ -220,7 +256,7 @@ def reference_page() -> str:
         lines += ["", f"## {title}", "", "| variable | default | |", "|---|---|---|"]
         for name in kind.__annotations__:
             field = kind.model_fields[name]
-            default = "" if field.default in (None, "") else f"`{field.default}`"
+            default = "" if field.default in (None, "", ()) else f"`{field.default}`"
             lines.append(f"| `{field.alias or f'HEADRACE_{name.upper()}'}` | {default} | {field.description} |")
     return "\n".join(lines) + "\n"
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import time
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Literal, cast
 
 import httptools
 
@@ -13,18 +15,45 @@ MAX_BODY_BYTES = 16 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 
 
+ErrorClass = Literal[
+    "dns", "forbidden", "refused", "unreachable", "connect_timeout", "tls", "reset", "closed", "timeout", "protocol"
+]
+"""What an attempt without an answer failed of. The names are kept: they are written into the log of attempts."""
+
+
+@dataclass(slots=True)
+class Phases:
+    """Seconds that an attempt took, by phase; 0 for a phase that was not needed or did not come to its end.
+
+    `dns_s`, `connect_s` and `tls_s` are 0 on a connection that was kept. `connect_s` is TCP's, with all addresses that
+    were tried before; `first_byte_s` is from the request to the first byte of an answer; `total_s` is all of it.
+    """
+
+    dns_s: float = 0.0
+    connect_s: float = 0.0
+    tls_s: float = 0.0
+    first_byte_s: float = 0.0
+    total_s: float = 0.0
+
+
 class AttemptFailed(Exception):
     """No answer: the reason is of the network, TLS, the time, or of an answer that is not HTTP."""
 
+    def __init__(self, reason: str, error_class: ErrorClass, phases: Phases | None = None) -> None:
+        super().__init__(reason)
+        self.error_class: ErrorClass = error_class
+        self.phases = phases or Phases()
 
-class ClosedWhileIdle(Exception):
+
+class ClosedWhileIdle(AttemptFailed):
     """The connection ended before the first byte of an answer."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """What an endpoint answered. `body` is at most its first 4 KB, not inflated."""
+    """What an endpoint answered. `body` is its beginning, not inflated."""
 
+    phases: Phases
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
@@ -41,7 +70,9 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._waiter: asyncio.Future[Answer] | None = None
-        self._answer = Answer()
+        self._answer = Answer(Phases())
+        self._keep_bytes = 0
+        self._sent_s = 0.0
         self._received_bytes = 0
         self._body_bytes = 0
         self._in_body = False
@@ -52,15 +83,16 @@ class Connection(asyncio.Protocol):
         """Whether another request may be sent once the answer is here."""
         return self._keep_alive and self._transport is not None and not self._transport.is_closing()
 
-    async def send(self, request: bytes, deadline_s: float) -> Answer:
+    async def send(self, request: bytes, deadline_s: float, phases: Phases, keep_bytes: int) -> Answer:
         """Send a request and give its whole answer. `deadline_s` is of the loop's clock.
 
         Raises `TimeoutError`, `AttemptFailed`, or `ClosedWhileIdle`.
         """
         assert self._waiter is None
         if self._transport is None:
-            raise ClosedWhileIdle
-        self._answer = Answer()
+            raise ClosedWhileIdle(*_end(None, "without an answer"))
+        self._answer = Answer(phases)
+        self._keep_bytes = keep_bytes
         self._received_bytes = self._body_bytes = 0
         self._in_body = False
         self._parser = httptools.HttpResponseParser(self)
@@ -68,6 +100,7 @@ class Connection(asyncio.Protocol):
         self._waiter = loop.create_future()
         # Cheaper than asyncio.timeout, and all requests pass here.
         alarm = loop.call_at(deadline_s, self._fail, TimeoutError())
+        self._sent_s = time.perf_counter()
         self._transport.write(request)
         try:
             return await self._waiter
@@ -92,18 +125,20 @@ class Connection(asyncio.Protocol):
             self._keep_alive = False  # nobody asked
             self.abort()
             return
+        if not self._received_bytes:
+            self._answer.phases.first_byte_s = time.perf_counter() - self._sent_s
         self._received_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._fail(AttemptFailed("the endpoint changes the protocol"))
+            self._fail(AttemptFailed("the endpoint changes the protocol", "protocol"))
         except httptools.HttpParserError as error:
-            self._fail(AttemptFailed(f"not an HTTP answer: {error}"))
+            self._fail(AttemptFailed(f"not an HTTP answer: {error}", "protocol"))
         if self._received_bytes > MAX_HEAD_BYTES:
             if self._in_body:
                 self._cut()  # trailers and the framing of chunks count, too
             else:
-                self._fail(AttemptFailed(f"more than {MAX_HEAD_BYTES} bytes of headers"))
+                self._fail(AttemptFailed(f"more than {MAX_HEAD_BYTES} bytes of headers", "protocol"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is closed, by whichever side."""
@@ -111,11 +146,11 @@ class Connection(asyncio.Protocol):
         if self._waiter is None or self._waiter.done():
             return
         if self._received_bytes == 0:
-            self._fail(ClosedWhileIdle())
+            self._fail(ClosedWhileIdle(*_end(exc, "without an answer")))
         elif self._in_body and "content-length" not in self._answer.headers and not self._chunked():
             self._finish(keep_alive=False)  # such a body ends with its connection
         else:
-            self._fail(AttemptFailed("the connection was closed in the middle of the answer"))
+            self._fail(AttemptFailed(*_end(exc, "in the middle of the answer")))
 
     def _chunked(self) -> bool:
         return "chunked" in self._answer.headers.get("transfer-encoding", "").lower()
@@ -140,8 +175,8 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Some of the body."""
         self._body_bytes += len(body)
-        if len(self._answer.body) < KEPT_BODY_BYTES:
-            self._answer.body += body[: KEPT_BODY_BYTES - len(self._answer.body)]
+        if len(self._answer.body) < self._keep_bytes:
+            self._answer.body += body[: self._keep_bytes - len(self._answer.body)]
         if self._body_bytes > MAX_BODY_BYTES:
             self._cut()
 
@@ -149,7 +184,7 @@ class Connection(asyncio.Protocol):
         """The answer is whole."""
         assert self._parser is not None
         if self._answer.status < 200:
-            self._answer = Answer()  # an interim answer: the real one follows
+            self._answer = Answer(self._answer.phases)  # an interim answer: the real one follows
         else:
             self._finish(keep_alive=self._parser.should_keep_alive())
 
@@ -167,3 +202,15 @@ class Connection(asyncio.Protocol):
         self._keep_alive = False
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
+
+
+def _end(error: Exception | None, when: str) -> tuple[str, ErrorClass]:
+    """Why a connection ended, and the class of it."""
+    if error is None:
+        return f"the connection was closed {when}", "closed"
+    if isinstance(error, ssl.SSLError):
+        return (
+            f"TLS: {error.reason or error}",
+            "tls",
+        )  # such as of TLS 1.3, where a server refuses us after the handshake
+    return f"the connection was reset {when}", "reset"

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client for webhooks: one POST at a time on each of a pool of connections, under one deadline.
+"""An HTTP/1.1 client for webhooks: one request at a time on each of a pool of connections, under one deadline.
 
 Our own because a general client's bookkeeping is what limits a relay: see `tests/benchmarks`.
 """
@@ -6,69 +6,113 @@ Our own because a general client's bookkeeping is what limits a relay: see `test
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
+import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
-from headrace.consumers.relay.connection import Answer, AttemptFailed, ClosedWhileIdle, Connection
-from headrace.consumers.relay.target import Target, is_address
+from headrace.consumers.relay.connection import (
+    KEPT_BODY_BYTES,
+    Answer,
+    AttemptFailed,
+    ClosedWhileIdle,
+    Connection,
+    Phases,
+)
+from headrace.consumers.relay.dialler import Dialler
+from headrace.consumers.relay.guard import Guard
+from headrace.consumers.relay.resolver import Unresolved
+from headrace.consumers.relay.target import Target
 
 IDLE_S = 30.0
 """How long an unused connection is kept. Many servers close theirs after 60 s or more."""
 
-LOOKUPS = 32
-"""Names that may be looked up at a time. The event loop has 4 threads for it, which a few dead names would hold."""
+Method = Literal["POST", "OPTIONS"]
 
 
 class HttpClient:
-    """Posts to many endpoints. Connections are kept by origin and closed after 30 s without use."""
+    """Asks many endpoints. Connections are kept by origin and TLS identity and closed after 30 s without use.
 
-    def __init__(self, timeout_s: float) -> None:
+    `timeout_s` is for a whole attempt, and of it `connect_timeout_s` for TCP and TLS. No proxy is ever asked, whatever
+    the environment says. Without a `guard` of its own it goes to public addresses only.
+    """
+
+    def __init__(self, timeout_s: float, *, connect_timeout_s: float = 5.0, guard: Guard | None = None) -> None:
         self.timeout_s = timeout_s
-        self._idle: dict[tuple[str, int, bool], list[Connection]] = {}
-        self._tls = ssl.create_default_context()
-        self._lookups: dict[str, asyncio.Future[list[str]]] = {}
-        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="dns")
+        self._dialler = Dialler(guard or Guard(), connect_timeout_s)
+        self._idle: dict[str, list[Connection]] = {}
+
+    async def vet(self, target: Target) -> None:
+        """Whether an endpoint may be registered: raises `Forbidden` or `Unresolved`, ValueErrors with a reason to show.
+
+        Takes `timeout_s` at most. What it finds counts for nothing later: every connection is vetted again.
+        """
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                await self._dialler.vet(target)
+        except TimeoutError:
+            raise Unresolved(f"{target.host} could not be looked up within {self.timeout_s:g} s") from None
 
     async def post(self, target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
-        """POST and return the answer, whatever its status; redirects are not followed.
+        """POST and return the answer: `request` with the method that webhooks use."""
+        return await self.request("POST", target, headers, body)
 
-        One deadline covers connecting, sending and the whole answer. Raises `AttemptFailed`.
+    async def request(
+        self,
+        method: Method,
+        target: Target,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        keep_bytes: int = KEPT_BODY_BYTES,
+    ) -> Answer:
+        """Send a request and return the answer, whatever its status; redirects are not followed.
+
+        Of the answer's body `keep_bytes` are kept, 16 KB at most. One deadline covers connecting, sending and the whole
+        answer. Raises `AttemptFailed`, and ValueError for headers that can't be sent.
         """
-        request = _encode(target, headers, body)
+        began_s = time.perf_counter()
         deadline_s = asyncio.get_running_loop().time() + self.timeout_s
+        phases = Phases()
+        request = _encode(method, target, headers, body)
         try:
             if (connection := self._take(target)) is not None:
                 try:
-                    return await self._exchange(target, connection, request, deadline_s)
+                    return await self._exchange(target, connection, request, deadline_s, phases, keep_bytes)
                 except ClosedWhileIdle:
                     pass  # given up by the server, most likely before it saw our request: once more, on a new one
-            async with asyncio.timeout_at(deadline_s):
-                connection = await self._connect(target)
-            return await self._exchange(target, connection, request, deadline_s)
+            connection = await self._dialler.open(target, deadline_s, phases)
+            return await self._exchange(target, connection, request, deadline_s, phases, keep_bytes)
+        except AttemptFailed as error:
+            error.phases = phases
+            raise
         except TimeoutError:
-            raise AttemptFailed(f"no whole answer within {self.timeout_s:g} s") from None
-        except ClosedWhileIdle:
-            raise AttemptFailed("the connection was closed without an answer") from None
-        except (OSError, ssl.SSLError) as error:
-            raise AttemptFailed(f"{type(error).__name__}: {error}") from None
+            raise AttemptFailed(f"no whole answer within {self.timeout_s:g} s", "timeout", phases) from None
+        finally:
+            phases.total_s = time.perf_counter() - began_s
 
-    async def _exchange(self, target: Target, connection: Connection, request: bytes, deadline_s: float) -> Answer:
+    async def _exchange(
+        self,
+        target: Target,
+        connection: Connection,
+        request: bytes,
+        deadline_s: float,
+        phases: Phases,
+        keep_bytes: int,
+    ) -> Answer:
         try:
-            answer = await connection.send(request, deadline_s)
+            answer = await connection.send(request, deadline_s, phases, keep_bytes)
         except BaseException:
             connection.abort()
             raise
         if connection.reusable:
             connection.idle_since_s = asyncio.get_running_loop().time()
-            self._idle.setdefault((target.host, target.port, target.tls), []).append(connection)
+            self._idle.setdefault(target.origin, []).append(connection)
         else:
             connection.abort()
         return answer
 
     def _take(self, target: Target) -> Connection | None:
-        pool = self._idle.get((target.host, target.port, target.tls))
+        pool = self._idle.get(target.origin)
         now = asyncio.get_running_loop().time()
         while pool:
             # The one used last is the least likely to have been closed by the server.
@@ -77,39 +121,6 @@ class HttpClient:
                 return connection
             connection.abort()
         return None
-
-    async def _connect(self, target: Target) -> Connection:
-        refused: OSError | None = None
-        for address in await self._addresses(target.host):
-            try:
-                _, protocol = await asyncio.get_running_loop().create_connection(
-                    Connection,
-                    address,
-                    target.port,
-                    ssl=self._tls if target.tls else None,
-                    server_hostname=target.host if target.tls else None,
-                )
-            except OSError as error:
-                refused = refused or error
-            else:
-                return protocol
-        raise refused or OSError("the name has no address")
-
-    async def _addresses(self, host: str) -> list[str]:
-        """The addresses of a host; connections that are opened at the same time share one look-up."""
-        if is_address(host):
-            return [host]
-        lookup = self._lookups.get(host)
-        if lookup is None:
-            lookup = asyncio.get_running_loop().run_in_executor(self._threads, _look_up, host)
-            self._lookups[host] = lookup
-            lookup.add_done_callback(lambda done: self._looked_up(host, done))
-        return await asyncio.shield(lookup)
-
-    def _looked_up(self, host: str, lookup: asyncio.Future[list[str]]) -> None:
-        del self._lookups[host]
-        if not lookup.cancelled():
-            lookup.exception()  # seen, even where nobody waits for it any more
 
     def sweep(self) -> None:
         """Close connections that were not used for a while; call it now and then."""
@@ -125,19 +136,15 @@ class HttpClient:
 
     def close(self) -> None:
         """Close all idle connections."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._dialler.close()
         for pool in self._idle.values():
             for connection in pool:
                 connection.abort()
         self._idle.clear()
 
 
-def _look_up(host: str) -> list[str]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-def _encode(target: Target, headers: Mapping[str, str], body: bytes) -> bytes:
+def _encode(method: Method, target: Target, headers: Mapping[str, str], body: bytes) -> bytes:
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    head = f"POST {target.path} HTTP/1.1\r\nhost: {target.authority}\r\ncontent-length: {len(body)}\r\n{fields}\r\n"
-    return head.encode("latin-1") + body
+    if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
+        raise ValueError("a header must not hold a line break")
+    return f"{method}{target.head}{len(body)}\r\n{fields}\r\n".encode("latin-1") + body

@@ -12,6 +12,7 @@ from headrace import metrics
 from headrace.consumers.core.tail import Tail
 from headrace.consumers.relay.calls import Calls
 from headrace.consumers.relay.definition import TOPICS
+from headrace.consumers.relay.guard import Guard
 from headrace.consumers.relay.http_client import HttpClient
 from headrace.consumers.relay.mirror import Mirror
 from headrace.consumers.relay.owner import Owner
@@ -52,7 +53,11 @@ class Relay:
             history_consumers=settings.history_consumers,
         )
         self._bridge = ProducerBridge(kafka, name="relay")
-        self._client = HttpClient(settings.attempt_timeout_s)
+        self._client = HttpClient(
+            settings.attempt_timeout_s,
+            connect_timeout_s=settings.connect_timeout_s,
+            guard=Guard(settings.webhook_allow, settings.webhook_ports),
+        )
         self._mirror = Mirror(admin)
         self._owner = owner = Owner(settings, admin, self._tail, self._bridge, self._client, self._mirror)
         metrics.in_flight.set_function(lambda: sum(runner.in_flight for runner in list(owner.runners.values())))
