@@ -18,7 +18,7 @@ from headrace.secret_keys import FILE_VARIABLE, VARIABLE, keep_secret_key
 from headrace.settings import GatewaySettings
 from headrace.up.child import Child, Service
 from headrace.up.figures import Figures
-from headrace.up.services import services, taken_ports, try_next
+from headrace.up.services import WEBHOOKS, environment, services, taken_ports, try_next
 from headrace.up.view import View
 
 WATCH_S = 0.5
@@ -73,7 +73,8 @@ async def _run(
     def say(line: str) -> None:
         console.print(line, highlight=False, markup=False)
 
-    environ = with_secret_key({**os.environ, "HEADRACE_BOOTSTRAP_SERVERS": bootstrap_servers}, data_dir)
+    environ = with_secret_key(environment(os.environ, bootstrap_servers), data_dir)
+    say(WEBHOOKS)
     children = [Child(s, environ, data_dir / "logs" / f"{s.name}.log", say) for s in wanted]
     figures = Figures(children)
     url = f"http://127.0.0.1:{GatewaySettings().port}"

@@ -6,12 +6,16 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from headrace.settings import GatewaySettings, RelaySettings, SourceSettings, WorkerSettings
 from headrace.up.child import Service
+
+LOOPBACK = "127.0.0.0/8,::1/128"
+
+WEBHOOKS = f"Webhooks may go to this machine, {LOOPBACK}; a relay by itself refuses that (HEADRACE_WEBHOOK_ALLOW)."
 
 TRY_NEXT = """\
 Try, in another terminal:
@@ -39,6 +43,16 @@ def services(speed: str) -> list[Service]:
         metric = "headrace_producer_events_total"
         found.insert(0, Service("replay", replay, SourceSettings().port, metric, can_finish=True))
     return found
+
+
+def environment(environ: Mapping[str, str], bootstrap_servers: str) -> dict[str, str]:
+    """The environment of the services: webhooks may go to this machine, too, and to what is allowed already."""
+    allowed = [environ.get("HEADRACE_WEBHOOK_ALLOW", ""), LOOPBACK]
+    return {
+        **environ,
+        "HEADRACE_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "HEADRACE_WEBHOOK_ALLOW": ",".join(filter(None, allowed)),
+    }
 
 
 def taken_ports(wanted: Iterable[Service]) -> list[str]:

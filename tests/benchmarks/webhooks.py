@@ -21,6 +21,7 @@ EVENTS = 30_000
 PACED_PER_S = 1000
 PACED_S = 10
 CONCURRENCY = 64
+ALLOWED = {"HEADRACE_WEBHOOK_ALLOW": "127.0.0.0/8"}
 
 AIOHTTP_ALONE = """
 import asyncio, sys, aiohttp, uvloop
@@ -87,8 +88,8 @@ def run(bootstrap_servers: str) -> list[Figure]:
     make_topic(bootstrap_servers, "bench")
     with (
         feeds(bench=FEED) as environ,
-        service("serve", bootstrap_servers, **environ) as serve,
-        service("relay", bootstrap_servers, **environ),
+        service("serve", bootstrap_servers, **environ, **ALLOWED) as serve,
+        service("relay", bootstrap_servers, **environ, **ALLOWED),
     ):
         return uvloop.run(_measure(bootstrap_servers, serve))
 

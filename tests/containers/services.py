@@ -16,6 +16,9 @@ from testcontainers.core.wait_strategies import ExecWaitStrategy, HealthcheckWai
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 RECEIVER_PORT = 9000
+ENGINES_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
+"""Where the receiver is: engines give their networks private addresses."""
+
 HEALTHY_S = 90
 LOG_CHARACTERS = 4000
 SECRETS = "/var/lib/headrace/secrets"
@@ -65,6 +68,7 @@ class Services:
     def _confined(self, command: str) -> DockerContainer:
         return (
             DockerContainer(self.image, command=command)
+            .with_env("HEADRACE_WEBHOOK_ALLOW", ENGINES_NETWORKS)
             .with_tmpfs_mount("/tmp")
             .with_kwargs(read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges:true"])
         )

@@ -54,6 +54,7 @@ def fetched(environ: dict[str, str]) -> list[dict[str, object]]:
 
 async def test_enriched_flights_come_out_of_curl_pull_and_listen(up: Running, environ: dict[str, str]) -> None:
     events = await until(lambda: fetched(environ), 120, every_s=0.5)
+    assert b"Webhooks may go to this machine" in (up[1] / "output").read_bytes()
     assert isinstance(events[0]["data"], dict)
     assert events[0]["data"]["airline_name"]
 

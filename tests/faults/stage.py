@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 from faults.ledger import Consumer as Reader
 from faults.ledger import Ledger
 from faults.services import Service, steady_port
-from support.receiver import Answer, Delivery, Receiver, receiver, status
+from support.receiver import LOOPBACK, Answer, Delivery, Receiver, receiver, status
 from support.records import records_of
 from support.waiting import until
 
@@ -40,6 +40,7 @@ ENVIRONMENT = {
     "HEADRACE_RETRY_FIRST_S": "0.2",
     "HEADRACE_RETRY_MAX_S": "2",
     "HEADRACE_SECRET_KEYS": new_secret_key(),
+    "HEADRACE_WEBHOOK_ALLOW": LOOPBACK,
 }
 
 

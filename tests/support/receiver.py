@@ -16,6 +16,9 @@ from headrace.signing import verify
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+LOOPBACK = "127.0.0.0/8,::1/128"
+"""Where receivers are: what a relay's `webhook_allow` must hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:

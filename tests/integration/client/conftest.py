@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.receiver import LOOPBACK
 
 from headrace.client import Client
 from headrace.consumers.reading import Reading
@@ -59,7 +60,7 @@ def gateway(kafka: str, feeds: Path) -> Gateway:
 
     @contextlib.asynccontextmanager
     async def run(port: int = 0, **settings: Any) -> AsyncIterator[str]:
-        wanted = GatewaySettings(bootstrap_servers=kafka, feeds=feeds, **settings)
+        wanted = GatewaySettings(bootstrap_servers=kafka, feeds=feeds, **{"webhook_allow": LOOPBACK, **settings})
         catalogue = load_catalogue(wanted)
         reading = Reading(wanted, catalogue)
         parts: list[Part] = [Ingest(wanted, catalogue), reading, Subscriptions(wanted, reading)]
@@ -79,7 +80,12 @@ def relay(kafka: str, feeds: Path) -> RelayFactory:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         settings = RelaySettings(
-            bootstrap_servers=kafka, feeds=feeds, advertise=f"127.0.0.1:{port}", retry_first_s=0.2, retry_max_s=1.0
+            bootstrap_servers=kafka,
+            feeds=feeds,
+            advertise=f"127.0.0.1:{port}",
+            retry_first_s=0.2,
+            retry_max_s=1.0,
+            webhook_allow=LOOPBACK,
         )
         async with serving([Relay(settings, load_catalogue(settings))], host="127.0.0.1", port=port, drain_s=2.0):
             yield

@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from support.receiver import LOOPBACK
 from support.waiting import until
 
 from headrace.broker.properties import free_port
@@ -36,6 +37,7 @@ QUICK: dict[str, Any] = {
     "attempt_timeout_s": 2.0,
     "write_interval_s": 0.05,
     "mirror_interval_s": 0.3,
+    "webhook_allow": LOOPBACK,
 }
 
 
@@ -209,7 +211,8 @@ class RelayProcess:
 @contextlib.asynccontextmanager
 async def running_gateway(log: Log, **settings: Any) -> AsyncIterator[Api]:
     """The reading and subscriptions API in this process."""
-    configured = ServeSettings(bootstrap_servers=log.kafka, feeds=log.feeds, **settings)
+    options = {"webhook_allow": LOOPBACK, **settings}
+    configured = ServeSettings(bootstrap_servers=log.kafka, feeds=log.feeds, **options)
     reading = Reading(configured, load_catalogue(configured))
     parts: list[Part] = [reading, Subscriptions(configured, reading)]
     async with (
