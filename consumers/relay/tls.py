@@ -57,6 +57,7 @@ def context_of(identity: Tls | None) -> ssl.SSLContext:
         )
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an intermediate authority will do
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False  # a subject is no host's name, RFC 9525
     if identity is not None and identity.certificate:
         _show(context, identity)
     return context

@@ -29,22 +29,24 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 def on_both_loops(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run a test on asyncio's loop and on uvloop, which services run on; `client` has a deadline of a second."""
+    """Run a test on asyncio's loop and on uvloop, which services run on.
+
+    `client`, where a test has it, has a deadline of a second and may go to this machine.
+    """
+
+    parameters = inspect.signature(test).parameters
 
     @functools.wraps(test)
     def run(*args: Any, loop: str, **kwargs: Any) -> None:
         async def main() -> None:
-            client = HttpClient(1.0, guard=LOOPBACK)
-            try:
-                await test(client, *args, **kwargs)
-            finally:
-                client.close()
+            with contextlib.closing(HttpClient(1.0, guard=LOOPBACK)) as client:
+                await test(*([client] if "client" in parameters else []), *args, **kwargs)
 
         with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
             runner.run(main())
 
     del run.__wrapped__
-    own = [p for name, p in inspect.signature(test).parameters.items() if name != "client"]
+    own = [p for name, p in parameters.items() if name != "client"]
     loop = inspect.Parameter("loop", inspect.Parameter.KEYWORD_ONLY)
     run.__signature__ = inspect.Signature([*own, loop])  # type: ignore[attr-defined]
     both: Callable[..., None] = pytest.mark.parametrize("loop", LOOPS)(run)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.settings import GatewaySettings, Settings, kafka_properties, reference_page
+from headrace.settings import GatewaySettings, RelaySettings, ServeSettings, Settings, kafka_properties, reference_page
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -31,3 +31,35 @@ def test_services_have_ports_of_their_own_and_an_empty_variable_is_none(monkeypa
     monkeypatch.setenv("HEADRACE_FEEDS", "")
     settings = GatewaySettings()
     assert (settings.port, settings.feeds) == (8080, None)
+
+
+def test_where_webhooks_may_go_is_the_same_for_gateway_and_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_WEBHOOK_ALLOW", "10.0.0.0/8, ::1/128,")
+    monkeypatch.setenv("HEADRACE_WEBHOOK_PORTS", "443,8443")
+    for settings in (GatewaySettings(), ServeSettings(), RelaySettings()):
+        assert [str(network) for network in settings.webhook_allow] == ["10.0.0.0/8", "::1/128"]
+        assert settings.webhook_ports == (443, 8443)
+
+
+def test_webhooks_may_go_nowhere_special_by_default() -> None:
+    assert (RelaySettings().webhook_allow, RelaySettings().webhook_ports) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("webhook_allow", "10.0.0.1/8", "has host bits set"),
+        ("webhook_allow", "10.0.0.0/33", "does not appear to be an IPv4 or IPv6 network"),
+        ("webhook_allow", "internal.example", "does not appear to be an IPv4 or IPv6 network"),
+        ("webhook_allow", "::ffff:10.0.0.0/104", "write it as an IPv4 network"),
+        ("webhook_ports", "https", "valid integer"),
+        ("webhook_ports", "0", "greater than or equal to 1"),
+        ("webhook_ports", "65536", "less than or equal to 65535"),
+    ],
+)
+def test_what_is_no_network_or_port_is_refused(
+    name: str, value: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"HEADRACE_{name.upper()}", value)
+    with pytest.raises(ValueError, match=why):
+        RelaySettings()

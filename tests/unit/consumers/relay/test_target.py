@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from support.certificates import Authority
 
 from headrace.consumers.relay.target import Target
+from headrace.consumers.relay.tls import Tls
+
+AUTHORITY = Authority()
+IDENTITY = AUTHORITY.issue("client")
 
 
 @pytest.mark.parametrize(
@@ -55,6 +60,31 @@ def test_a_url_is_taken_apart(url: str, host: str, port: int, tls: bool, path: s
         ("http://-example.com/", "neither a name nor an address"),
         ("http://%65xample.com/", "neither a name nor an address"),
         ('http://exam"ple.com/', "neither a name nor an address"),
+        ("http://[v1.fe80]/", "neither a name nor an address"),
+        ("http://[::1]example.com/", "neither a name nor an address"),
+        ("http://example.com[::1]/", "neither a name nor an address"),
+        ("http://example.com\\.evil.example/", "neither a name nor an address"),
+        ("http://[fe80::1%eth0]/", "must not name a zone"),
+        ("http://[fe80::1%25eth0]/", "must not name a zone"),
+        ("http://2130706433/", "four decimal numbers"),
+        ("http://017700000001/", "four decimal numbers"),
+        ("http://0x7f000001/", "four decimal numbers"),
+        ("http://0X7F000001/", "four decimal numbers"),
+        ("http://0x/", "four decimal numbers"),
+        ("http://0/", "four decimal numbers"),
+        ("http://127.1/", "four decimal numbers"),
+        ("http://127.0.1/", "four decimal numbers"),
+        ("http://127.0.0.1./", "four decimal numbers"),
+        ("http://0177.0.0.1/", "four decimal numbers"),
+        ("http://127.0.0.01/", "four decimal numbers"),
+        ("http://127.0.0.0x1/", "four decimal numbers"),
+        ("http://127.0.0.256/", "four decimal numbers"),
+        ("http://127.0.0.1.2/", "four decimal numbers"),
+        ("http://example.1/", "four decimal numbers"),
+        ("http://\uff11\uff12\uff17.0.0.1/", "ASCII without spaces"),
+        ("http://127\u30020\u30020\u30021/", "ASCII without spaces"),
+        ("http://\u2460\u2461\u2466.\u24ea.\u24ea.\u2460/", "ASCII without spaces"),
+        ("http://%31%32%37.0.0.1/", "four decimal numbers"),
         ("http://" + "a" * 64 + ".example/", "neither a name nor an address"),
         ("http://" + "a." * 127 + "example/", "neither a name nor an address"),
     ],
@@ -62,3 +92,26 @@ def test_a_url_is_taken_apart(url: str, host: str, port: int, tls: bool, path: s
 def test_what_is_no_endpoint_is_refused_with_the_reason(url: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         Target.of(url)
+
+
+def test_what_may_share_connections_has_the_same_origin() -> None:
+    assert Target.of("https://example.com/a?b").origin == Target.of("https://EXAMPLE.com:443/c").origin
+    others = [
+        Target.of("https://example.com/"),
+        Target.of("http://example.com:443/"),
+        Target.of("https://example.com:8443/"),
+        Target.of("https://example.com./"),
+        Target.of("https://example.com/", Tls(IDENTITY.certificate, IDENTITY.key)),
+        Target.of("https://example.com/", Tls(ca=AUTHORITY.pem)),
+        Target.of("https://example.com/", Tls(IDENTITY.certificate, IDENTITY.key, AUTHORITY.pem)),
+    ]
+    assert len({target.origin for target in others}) == len(others)
+
+
+def test_a_tls_identity_needs_tls() -> None:
+    with pytest.raises(ValueError, match="begins with https://"):
+        Target.of("http://example.com/", Tls(ca=AUTHORITY.pem))
+
+
+def test_the_name_in_the_certificate_has_no_dot_at_its_end() -> None:
+    assert Target.of("https://example.com./").server_name == "example.com"
