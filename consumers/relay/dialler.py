@@ -108,6 +108,8 @@ async def _secure(target: Target, transport: asyncio.Transport, connection: Conn
         raise AttemptFailed(f"TLS: {error.reason}: {error.verify_message}", "tls") from None
     except ssl.SSLError as error:
         raise AttemptFailed(f"TLS: {error.reason or error}", "tls") from None
+    except ValueError as error:  # an identity that OpenSSL does not take
+        raise AttemptFailed(f"TLS: {error}", "tls") from None
     except OSError:
         raise AttemptFailed("TLS: the connection was closed in the handshake", "tls") from None
     if secured is None or secured.is_closing():

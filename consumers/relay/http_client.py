@@ -22,6 +22,7 @@ from headrace.consumers.relay.dialler import Dialler
 from headrace.consumers.relay.guard import Guard
 from headrace.consumers.relay.resolver import Unresolved
 from headrace.consumers.relay.target import Target
+from headrace.consumers.relay.tls import context_of
 
 IDLE_S = 30.0
 """How long an unused connection is kept. Many servers close theirs after 60 s or more."""
@@ -42,10 +43,13 @@ class HttpClient:
         self._idle: dict[str, list[Connection]] = {}
 
     async def vet(self, target: Target) -> None:
-        """Whether an endpoint may be registered: raises `Forbidden` or `Unresolved`, ValueErrors with a reason to show.
+        """Whether an endpoint may be registered: raises ValueError with a reason to show where it may not.
 
-        Takes `timeout_s` at most. What it finds counts for nothing later: every connection is vetted again.
+        `Forbidden` is the guard's, `Unresolved` of a name without an address, any other of the TLS identity. Takes
+        `timeout_s` at most. What it finds counts for nothing later: every connection is vetted again.
         """
+        if target.identity is not None:
+            context_of(target.identity)
         try:
             async with asyncio.timeout(self.timeout_s):
                 await self._dialler.vet(target)

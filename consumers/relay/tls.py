@@ -47,7 +47,10 @@ class Tls:
 
 @functools.lru_cache(CONTEXTS)
 def context_of(identity: Tls | None) -> ssl.SSLContext:
-    """The context of an identity; without one, of a client that trusts the system's authorities. Reads files."""
+    """The context of an identity; without one, of a client that trusts the system's authorities. Reads files.
+
+    Raises ValueError for a client certificate that OpenSSL finds too weak.
+    """
     if identity is None or not identity.ca:
         context = ssl.create_default_context()
     else:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 DAY = datetime.timedelta(days=1)
 
@@ -48,10 +50,15 @@ class Authority:
         self.pem = _pem(builder.sign(self._key, hashes.SHA256()))
 
     def issue(
-        self, *names: str, begins: datetime.timedelta = -DAY, ends: datetime.timedelta = DAY, subject: str = "a subject"
+        self,
+        *names: str,
+        begins: datetime.timedelta = -DAY,
+        ends: datetime.timedelta = DAY,
+        subject: str = "a subject",
+        key: Key | None = None,
     ) -> Issued:
         """A certificate for names and addresses. Its time begins and ends that far from now."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_name(subject), self._name, key.public_key(), begins, ends)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general(n) for n in names]), critical=False)
@@ -70,7 +77,7 @@ def self_signed(*names: str) -> Issued:
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
+    key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
     begins: datetime.timedelta,
     ends: datetime.timedelta,
 ) -> x509.CertificateBuilder:
@@ -101,6 +108,6 @@ def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> str:
+def _key_pem(key: Key) -> str:
     form = serialization.PrivateFormat.PKCS8
     return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()

@@ -10,6 +10,7 @@ import socket
 import ssl
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from support.certificates import Authority, Issued, self_signed
 from support.scripted import OK, Server, answering, on_both_loops, playing
 from support.waiting import until
@@ -138,6 +139,19 @@ async def test_a_client_certificate_that_is_missing_or_not_trusted_is_told(
             await client.post(Target.of(url, identity), {}, b"{}")
         assert failed.value.error_class == "tls"
         await refusing
+
+
+@on_both_loops
+async def test_a_client_key_that_is_too_weak_is_told_at_registration_and_at_delivery(client: HttpClient) -> None:
+    weak = AUTHORITY.issue("relay", key=rsa.generate_private_key(65537, 1024))
+    async with playing(answering(OK), tls=SERVER) as server:
+        where = target(server, Tls(weak.certificate, weak.key, AUTHORITY.pem))
+        with pytest.raises(ValueError, match="the client certificate can't be used"):
+            await client.vet(where)
+        with pytest.raises(AttemptFailed, match="the client certificate can't be used") as failed:
+            await client.post(where, {}, b"")
+        assert failed.value.error_class == "tls"
+        await until(lambda: server.open == 0)
 
 
 @on_both_loops
