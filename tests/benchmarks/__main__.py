@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import enrichment, fan_out, ingest, pull, webhooks
+from benchmarks import enrichment, fan_out, filters, ingest, pull, webhooks
 from benchmarks.figure import Figure
 from headrace.broker import EmbeddedBroker
 
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[str], list[Figure]]] = {
     "sse": fan_out.run,
     "webhooks": webhooks.run,
     "enrichment": enrichment.run,
+    "filters": filters.run,
 }
 
 
