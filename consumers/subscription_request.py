@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
+import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from headrace.consumers.core.feed_log import TAIL, FeedLog
 from headrace.consumers.core.position import Position
+from headrace.consumers.relay.credentials import Credentials
+from headrace.consumers.relay.definition import Subscription
+from headrace.consumers.relay.options import Options
 from headrace.http.problems import Problem
 
 M = TypeVar("M", bound=BaseModel)
@@ -32,20 +38,90 @@ class Start(BaseModel):
         return self
 
 
-class Create(Start):
-    """A new subscription."""
+class Wanted(Options, Credentials):
+    """What can be chosen, and changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[str, StringConstraints(max_length=2048)]
+
+    def options(self) -> Options:
+        """The part that may be shown."""
+        return Options.model_construct(**{name: getattr(self, name) for name in Options.model_fields})
+
+    def credentials(self) -> Credentials:
+        """The part that is kept sealed."""
+        return Credentials.model_construct(**{name: getattr(self, name) for name in Credentials.model_fields})
+
+
+class Create(Start, Wanted):
+    """A new subscription. `verify`: it is made only if the endpoint agrees (CloudEvents' webhook handshake)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     feed: str
-    url: Annotated[str, StringConstraints(max_length=2048)]
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
-    ordering: Literal["none", "key"] = "none"
-    description: Annotated[str, StringConstraints(max_length=1000)] = ""
+    signing: Literal["hmac", "ed25519"] = "hmac"
+    verify: bool = False
+
+
+class Resume(BaseModel):
+    """Where a paused or disabled subscription goes on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_: Literal["stopped", "now"] = Field("stopped", alias="from")
+
+
+class Rotate(BaseModel):
+    """A new signing key; the present one counts for `overlap_s` more, by default as the settings say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_s: float | None = Field(None, ge=0, le=7 * 86_400)
+    signing: Literal["hmac", "ed25519"] | None = None
 
 
 def checked(model: type[M], body: bytes) -> M:
     """The request in a body; raises `Problem` 400 with a pointer for each fault."""
-    try:
+    with _faults_told():
         return model.model_validate_json(body or b"{}")
+
+
+def patched(subscription: Subscription, body: bytes) -> tuple[Wanted, set[str]]:
+    """What a JSON merge patch (RFC 7396) makes of a subscription, and the members of its credentials that it sets.
+
+    Credentials are never shown, so those are set whole, or removed by null. Raises `Problem` 400.
+    """
+    try:
+        patch = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"The body is not JSON: {error}.") from None
+    if not isinstance(patch, dict):
+        raise Problem(HTTPStatus.BAD_REQUEST, "A change is a JSON object with the members that change.")
+    secret = {name: patch.pop(name) for name in Credentials.model_fields if name in patch}
+    shown = {"url": subscription.url, **subscription.options.model_dump(mode="json")}
+    given = {name: value for name, value in secret.items() if value is not None}
+    with _faults_told():
+        return Wanted.model_validate({**_merged(shown, patch), **given}), set(secret)
+
+
+def _merged(target: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name), value)
+    return merged
+
+
+@contextlib.contextmanager
+def _faults_told() -> Iterator[None]:
+    try:
+        yield
     except ValidationError as error:
         errors = [
             {"pointer": "".join(f"/{part}" for part in e["loc"]), "detail": e["msg"]}

@@ -1,38 +1,35 @@
-"""The subscriptions API: definitions are written here; calls about one that runs are passed on to its owner."""
+"""The subscriptions API: definitions are changed here; calls about one that runs are passed on to its owner."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
-from dataclasses import replace
 from http import HTTPStatus
+from typing import Any
 
-import aiohttp
 import orjson
 import structlog
 from aiohttp import web
 
 from headrace.consumers.core.position import PositionError
 from headrace.consumers.reading import Reading
-from headrace.consumers.relay.definition import (
-    OWNERS,
-    SUBSCRIPTIONS,
-    TOPICS,
-    State,
-    Subscription,
-    new_subscription_id,
-    position_partition,
-)
+from headrace.consumers.relay.definition import TOPICS, Subscription, new_subscription_id
+from headrace.consumers.relay.definitions import Change, Definitions
+from headrace.consumers.relay.guard import Guard
+from headrace.consumers.relay.http_client import HttpClient
+from headrace.consumers.relay.owners import Owners
+from headrace.consumers.relay.secrets import open_credentials, open_keys, seal_credentials, seal_keys
+from headrace.consumers.relay.signing_key import current, new_signing_key, rotate
 from headrace.consumers.relay.target import Target
-from headrace.consumers.subscription_request import Create, checked, resolve
-from headrace.http.problems import Problem, unavailable
+from headrace.consumers.relay.vault import CannotOpen, CannotSeal, Vault
+from headrace.consumers.subscription_list import page
+from headrace.consumers.subscription_request import Create, Resume, Rotate, Wanted, checked, patched, resolve
+from headrace.http.problems import Problem
 from headrace.kafka.admin import admin_client
-from headrace.kafka.bridge import Outgoing, ProducerBridge, Undelivered
-from headrace.kafka.table import Table
 from headrace.kafka.topics import ensure_topics
 from headrace.schemas.event import now
 from headrace.settings import ServeSettings
-from headrace.signing import generate_secret
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +39,11 @@ OWNER_WAIT_S = 10.0
 READ_WAIT_S = 2.0
 """How long a look at a subscription waits for its owner: without it, there still is the definition to show."""
 
-AGAIN_S = 0.2
+VET_S = 5.0
+"""How long the look-up of an endpoint's name may take when it is registered."""
+
+OF_OWNER = ("seek", "test", "redeliver", "ack")
+"""Verbs that only the owner can carry out."""
 
 
 class Subscriptions:
@@ -51,22 +52,25 @@ class Subscriptions:
     def __init__(self, settings: ServeSettings, reading: Reading) -> None:
         self._settings = settings
         self._reading = reading
+        self._vault = Vault.of(settings)
         self._started = False
-        # Between looking whether a name is taken and taking it, nobody else may.
-        self._changing = asyncio.Lock()
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Create, list, read, delete, and the verbs."""
+        """Create, list, read, change, delete, and the verbs."""
         one = "/v1/subscriptions/{id}"
         return [
             web.post("/v1/subscriptions", self._create),
             web.get("/v1/subscriptions", self._list),
             web.get(one, self._read),
+            web.patch(one, self._patch),
             web.delete(one, self._delete),
             web.post(f"{one}/pause", self._pause),
+            web.post(f"{one}/disable", self._disable),
             web.post(f"{one}/resume", self._resume),
-            web.post(f"{one}/seek", self._pass_on),
-            web.post(f"{one}/test", self._pass_on),
+            web.post(f"{one}/secret/rotate", self._rotate),
+            web.post(f"{one}/secret/reveal", self._reveal),
+            *(web.post(f"{one}/{verb}", self._pass_on) for verb in OF_OWNER),
+            web.get(f"{one}/undelivered", self._pass_on),
         ]
 
     async def start(self) -> None:
@@ -74,10 +78,9 @@ class Subscriptions:
         kafka = self._settings.kafka()
         admin = admin_client(kafka)
         await ensure_topics(admin, TOPICS, replication_factor=self._settings.replication_factor)
-        self._bridge = ProducerBridge(kafka, name="subscriptions")
-        self._definitions = Table(kafka, admin, SUBSCRIPTIONS.name, Subscription.from_bytes)
-        self._owners: Table[str] = Table(kafka, admin, OWNERS.name, lambda value: str(orjson.loads(value)["address"]))
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
+        self._client = HttpClient(VET_S, guard=Guard(self._settings.webhook_allow, self._settings.webhook_ports))
+        self._definitions = Definitions(kafka, admin)
+        self._owners = Owners(kafka, admin)
         await asyncio.gather(self._definitions.load(), self._owners.load())
         self._started = True
 
@@ -91,132 +94,205 @@ class Subscriptions:
     async def close(self) -> None:
         """Leave Kafka."""
         if self._started:
-            await self._session.close()
             await self._definitions.close()
             await self._owners.close()
-            await self._bridge.close()
+            self._client.close()
+
+    # Definitions
 
     async def _create(self, request: web.Request) -> web.Response:
         wanted = checked(Create, await request.read())
-        try:
-            Target.of(wanted.url)
-        except ValueError as error:
-            raise Problem(HTTPStatus.BAD_REQUEST, f"url: {error}.", errors=[{"pointer": "/url"}]) from None
         feed_log = await self._reading.log(wanted.feed)
+        await self._vet(wanted)
         try:
             start = feed_log.token(await resolve(wanted, feed_log))
         except PositionError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}", errors=[{"pointer": "/offset"}]) from None
+        name, moment = wanted.name or new_subscription_id(), now()
+        keys = (new_signing_key(wanted.signing, time.time()),)
+        credentials = wanted.credentials()
         subscription = Subscription(
-            id=wanted.name or new_subscription_id(),
+            id=name,
             feed=wanted.feed,
             url=wanted.url,
-            secret=generate_secret(),
+            sealed_keys=self._seal(lambda: seal_keys(self._vault, name, keys)),
+            sealed_credentials=self._seal(lambda: seal_credentials(self._vault, name, credentials)),
+            outline=credentials.outline(),
             start=start,
-            created=now(),
-            ordering=wanted.ordering,
-            description=wanted.description,
+            created=moment,
+            updated=moment,
+            options=wanted.options(),
         )
-        async with self._changing:
-            await self._definitions.catch_up()
-            if subscription.id in self._definitions:
-                raise Problem(HTTPStatus.CONFLICT, f"A subscription is called {subscription.id} already.")
-            await self._write(subscription.id, subscription)
-        log.info("subscription_created", subscription=subscription.id, feed=subscription.feed)
-        body = {**subscription.public(), "secret": subscription.secret}
-        headers = {"Location": f"/v1/subscriptions/{subscription.id}", "Cache-Control": "no-store"}
-        return web.Response(status=201, body=orjson.dumps(body), content_type="application/json", headers=headers)
+
+        def made(present: Subscription | None) -> Subscription:
+            if present is not None:
+                raise Problem(HTTPStatus.CONFLICT, f"A subscription is called {name} already.")
+            return subscription
+
+        await self._definitions.change(name, made)
+        log.info("subscription_created", subscription=name, feed=wanted.feed)
+        headers = {"Location": f"/v1/subscriptions/{name}"}
+        return _answer(subscription, 201, headers, secret=current(keys).receiver_key)
 
     async def _list(self, request: web.Request) -> web.Response:
         await self._definitions.catch_up()
-        found = [s.public() for s in sorted(self._definitions.values(), key=lambda s: (s.created, s.id))]
-        return web.Response(body=orjson.dumps({"subscriptions": found}), content_type="application/json")
+        return web.json_response(page(self._definitions.values(), request.query), dumps=_dumps)
 
     async def _read(self, request: web.Request) -> web.Response:
         subscription = await self._known(request)
         try:
-            return await self._ask_owner(request, subscription, READ_WAIT_S)
+            answer = await self._owners.ask(subscription.id, request, READ_WAIT_S)
         except Problem as problem:
             if problem.status != HTTPStatus.SERVICE_UNAVAILABLE:
                 raise
             # Without an owner it stands still, and its definition is all that there is to say.
-            body = {**subscription.public(), "status": None}
-            return web.Response(body=orjson.dumps(body), content_type="application/json")
+            return _answer(subscription, status_now=None)
+        answer.headers["ETag"] = subscription.etag
+        return answer
+
+    async def _patch(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        await self._vet(patched(await self._known(request), body)[0])
+
+        def change(present: Subscription) -> Subscription:
+            wanted, secret = patched(present, body)
+            members: dict[str, Any] = {"url": wanted.url, "options": wanted.options()}
+            if secret:
+                given = {name: getattr(wanted, name) for name in secret}
+                credentials = self._open(lambda: open_credentials(self._vault, present)).model_copy(update=given)
+                members |= {
+                    "sealed_credentials": self._seal(lambda: seal_credentials(self._vault, present.id, credentials)),
+                    "outline": credentials.outline(),
+                }
+            return present.changed(**members)
+
+        return _answer(await self._change(request, change))
+
+    async def _vet(self, wanted: Wanted) -> None:
+        """Refuse an endpoint, or a server of tokens, that must not be sent to."""
+        urls = {"/url": wanted.url}
+        if wanted.auth is not None and wanted.auth.type == "oauth2":
+            urls["/auth/token_url"] = wanted.auth.token_url
+        for pointer, url in urls.items():
+            try:
+                await self._client.vet(Target.of(url))
+                Target.of(url, wanted.client_tls())
+            except ValueError as error:
+                where = pointer.strip("/").replace("/", ".")
+                raise Problem(HTTPStatus.BAD_REQUEST, f"{where}: {error}.", errors=[{"pointer": pointer}]) from None
 
     async def _delete(self, request: web.Request) -> web.Response:
-        async with self._changing:
-            subscription = await self._known(request)
-            await self._write(subscription.id, None)
-        log.info("subscription_deleted", subscription=subscription.id)
+        name = request.match_info["id"]
+        await self._definitions.change(name, self._checked(request, lambda present: None))
+        log.info("subscription_deleted", subscription=name)
         return web.Response(status=204)
 
     async def _pause(self, request: web.Request) -> web.Response:
-        return await self._change_state(request, "paused")
+        return _answer(await self._change(request, lambda present: present.changed(state="paused", reason="")))
+
+    async def _disable(self, request: web.Request) -> web.Response:
+        changed = await self._change(request, lambda present: present.changed(state="disabled", reason="on demand"))
+        return _answer(changed)
 
     async def _resume(self, request: web.Request) -> web.Response:
-        return await self._change_state(request, "active")
+        """Go on from where it stopped, or from now: then it is moved while it still stands."""
+        wanted = checked(Resume, await request.read())
+        subscription = await self._known(request)
+        if wanted.from_ == "now":
+            seek = f"/v1/subscriptions/{subscription.id}/seek"
+            moved = await self._owners.call(subscription.id, "POST", seek, b'{"offset":"now"}', OWNER_WAIT_S)
+            if moved.status != HTTPStatus.OK:
+                return moved
+        return _answer(await self._change(request, lambda present: present.changed(state="active", reason="")))
 
-    async def _change_state(self, request: web.Request, state: State) -> web.Response:
-        async with self._changing:
-            changed = replace(await self._known(request), state=state)
-            await self._write(changed.id, changed)
-        return web.Response(body=orjson.dumps(changed.public()), content_type="application/json")
+    async def _change(self, request: web.Request, change: Any) -> Subscription:
+        changed = await self._definitions.change(request.match_info["id"], self._checked(request, change))
+        assert changed is not None
+        return changed
+
+    def _checked(self, request: web.Request, change: Any) -> Change:
+        """The change of one that is there and is what `If-Match` says."""
+        name, wanted = request.match_info["id"], request.headers.get("If-Match")
+
+        def checked_change(present: Subscription | None) -> Subscription | None:
+            if present is None:
+                raise _unknown(name)
+            if wanted is not None and wanted != "*" and present.etag not in [tag.strip() for tag in wanted.split(",")]:
+                raise Problem(
+                    HTTPStatus.PRECONDITION_FAILED,
+                    "Somebody has changed it since: read it again.",
+                    headers={"ETag": present.etag},
+                )
+            changed: Subscription | None = change(present)
+            return changed
+
+        return checked_change
 
     async def _known(self, request: web.Request) -> Subscription:
         await self._definitions.catch_up()
         name = request.match_info["id"]
         if name not in self._definitions:
-            raise Problem(HTTPStatus.NOT_FOUND, f"No subscription is called {name}; GET /v1/subscriptions lists them.")
+            raise _unknown(name)
         return self._definitions[name]
 
-    async def _write(self, name: str, subscription: Subscription | None) -> None:
-        value = None if subscription is None else subscription.to_bytes()
+    # Secrets
+
+    async def _rotate(self, request: web.Request) -> web.Response:
+        wanted = checked(Rotate, await request.read())
+        overlap_s = self._settings.secret_overlap_s if wanted.overlap_s is None else wanted.overlap_s
+        made: list[str] = []
+
+        def change(present: Subscription) -> Subscription:
+            keys = self._open(lambda: open_keys(self._vault, present))
+            rotated = rotate(keys, wanted.signing or current(keys).kind, overlap_s, time.time())
+            made[:] = [current(rotated).receiver_key]
+            return present.changed(sealed_keys=self._seal(lambda: seal_keys(self._vault, present.id, rotated)))
+
+        subscription = await self._change(request, change)
+        log.warning("secret_rotated", subscription=subscription.id, overlap_s=overlap_s)
+        return _answer(subscription, secret=made[0])
+
+    async def _reveal(self, request: web.Request) -> web.Response:
+        subscription = await self._known(request)
+        keys = self._open(lambda: open_keys(self._vault, subscription))
+        log.warning("secret_revealed", subscription=subscription.id, remote=request.remote)
+        body = {"id": subscription.id, "secret": current(keys).receiver_key}
+        return web.json_response(body, headers={"Cache-Control": "no-store"})
+
+    def _seal(self, seal: Any) -> str:
         try:
-            await self._bridge.write([Outgoing(SUBSCRIPTIONS.name, name.encode(), value)])
-        except Undelivered as error:
-            raise unavailable(f"Kafka did not acknowledge the change: {error}. Ask again.") from None
-        await self._definitions.catch_up()
+            sealed: str = seal()
+        except CannotSeal as error:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
+        return sealed
+
+    def _open(self, opener: Any) -> Any:
+        try:
+            return opener()
+        except CannotOpen as error:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"Its secrets cannot be opened: {error}.") from None
 
     # Calls that only the owner can answer
 
     async def _pass_on(self, request: web.Request) -> web.Response:
-        return await self._ask_owner(request, await self._known(request), OWNER_WAIT_S)
-
-    async def _ask_owner(self, request: web.Request, subscription: Subscription, wait_s: float) -> web.Response:
-        """Ask the owner; while there is none, or another than announced, look again."""
-        body = await request.read()
-        partition = str(position_partition(subscription.id))
-        trouble = "no relay runs"
-        deadline_s = asyncio.get_running_loop().time() + wait_s
-        while asyncio.get_running_loop().time() < deadline_s:
-            if (address := self._owners.get(partition)) is not None:
-                try:
-                    return await self._ask(partition, address, request, body)
-                except (aiohttp.ClientError, TimeoutError, _NotTheOwner) as error:
-                    trouble = f"{address}: {error!r}"
-            await asyncio.sleep(AGAIN_S)
-        raise unavailable(f"The subscription has no owner at present ({trouble}); start a relay.", 5)
-
-    async def _ask(self, partition: str, address: str, request: web.Request, body: bytes) -> web.Response:
-        asked = asyncio.ensure_future(self._call(address, request, body))
-        try:
-            # One that hangs may have lost the subscription: then its successor is asked.
-            while not asked.done() and self._owners.get(partition) == address:
-                await asyncio.wait([asked], timeout=AGAIN_S)
-            if not asked.done():
-                raise _NotTheOwner
-            return asked.result()
-        finally:
-            asked.cancel()
-
-    async def _call(self, address: str, request: web.Request, body: bytes) -> web.Response:
-        async with self._session.request(request.method, f"http://{address}{request.path_qs}", data=body) as answer:
-            if answer.status == HTTPStatus.MISDIRECTED_REQUEST:
-                raise _NotTheOwner
-            return web.Response(
-                status=answer.status, body=await answer.read(), headers={"Content-Type": answer.headers["Content-Type"]}
-            )
+        return await self._owners.ask((await self._known(request)).id, request, OWNER_WAIT_S)
 
 
-class _NotTheOwner(Exception):
-    """The relay that was asked does not run the subscription."""
+def _unknown(name: str) -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, f"No subscription is called {name}; GET /v1/subscriptions lists them.")
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _answer(subscription: Subscription, status: int = 200, headers: Any = None, **members: Any) -> web.Response:
+    told = {"status" if name == "status_now" else name: value for name, value in members.items()}
+    body = orjson.dumps({**subscription.public(), **told})
+    kept = {"Cache-Control": "no-store"} if "secret" in members else {}
+    return web.Response(
+        status=status,
+        body=body,
+        content_type="application/json",
+        headers={"ETag": subscription.etag, **kept, **(headers or {})},
+    )

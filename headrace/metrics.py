@@ -84,6 +84,15 @@ attempt_seconds = Histogram(
 )
 # Events between a subscription's position and the end of its feed.
 subscription_lag = Gauge("headrace_relay_lag_events", "Events not yet delivered.", ["subscription", "feed"])
+# Endpoints found failing, or well again (opened, reopened, closed, paused).
+breaker_changes = Counter("headrace_relay_breaker_changes_total", "Changes of breakers.", ["feed", "change"])
+# 0 closed, 1 half-open, 2 open, 3 paused by Retry-After, 4 disabled.
+subscription_breaker = Gauge(
+    "headrace_relay_breaker_state", "Whether its endpoint may be sent to.", ["subscription", "feed"]
+)
+subscription_hours_left = Gauge(
+    "headrace_relay_hours_until_loss", "Hours until the log drops what was not delivered.", ["subscription", "feed"]
+)
 subscription_parked = Gauge(
     "headrace_relay_parked_events", "Failed events that wait for their retry.", ["subscription", "feed"]
 )
@@ -91,7 +100,7 @@ subscription_parked = Gauge(
 
 def forget_subscription(subscription: str, feed: str) -> None:
     """Remove the series of a subscription that is no more."""
-    for gauge in (subscription_lag, subscription_parked):
+    for gauge in (subscription_lag, subscription_parked, subscription_breaker, subscription_hours_left):
         gauge.remove(subscription, feed)
 
 

@@ -113,7 +113,7 @@ def _networks(value: object) -> object:
     return found
 
 
-def _ports(value: object) -> object:
+def _list(value: object) -> object:
     return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -125,7 +125,7 @@ class WebhookSettings(Settings):
         description="Networks, `10.1.0.0/16,127.0.0.1/32`, that webhooks may go to besides public addresses. Addresses "
         "of clouds' metadata are allowed only one by one: `169.254.169.254/32`.",
     )
-    webhook_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_ports)] = (
+    webhook_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_list)] = (
         Field((), description="Ports, `443,8443`, that webhooks may go to; without it any port.")
     )
 
@@ -189,8 +189,18 @@ class RelaySettings(SecretsSettings, WebhookSettings):
         15.0, description="One deadline for a whole attempt: DNS to the answer's last byte."
     )
     connect_timeout_s: float = Field(5.0, description="How long of it connecting may take: TCP and TLS.")
-    retry_first_s: float = Field(5.0, description="Wait before the first retry; it doubles with every further one.")
-    retry_max_s: float = Field(3600.0, description="Longest wait between two retries.")
+    retry_schedule_s: Annotated[tuple[Annotated[float, Field(gt=0)], ...], NoDecode, BeforeValidator(_list)] = Field(
+        (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400),
+        max_length=50,
+        description="Waits between the attempts of an event, each ±20 %, where its subscription says nothing else; "
+        "after the last attempt it becomes a dead letter.",
+    )
+    failures_to_open: int = Field(10, ge=1, description="Failures in a row that open an endpoint's breaker.")
+    first_open_s: float = Field(5.0, gt=0, description="How long it stays open at first; then twice as long each time.")
+    max_open_s: float = Field(600.0, gt=0, description="How long it stays open at most between two probes.")
+    disable_after_s: float = Field(
+        432_000.0, gt=0, description="A subscription is disabled after so long without one success (5 days)."
+    )
     write_interval_s: float = Field(0.1, description="How often a moving position is written, at most.")
     mirror_interval_s: float = Field(3.0, description="How often positions are shown to Kafka's own tools.")
 

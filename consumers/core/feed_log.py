@@ -19,6 +19,7 @@ from headrace.consumers.core.position import (
 from headrace.consumers.core.record import Record
 from headrace.consumers.core.ring import Ring
 from headrace.consumers.core.token import decode_token, encode_token, identity_of, same_name
+from headrace.consumers.filter.event import Event
 from headrace.kafka.offsets import KafkaUnavailable, Offsets, TopicIdentity
 from headrace.schemas.catalogue import Entry
 
@@ -147,21 +148,6 @@ class FeedLog:
             max_bytes -= sum(record.size_bytes for record in found)
         return Batch(records, tuple(after))
 
-    async def record(self, partition: int, offset: int) -> Record:
-        """One record, from memory or from history. Raises `PositionGone` where it is no longer kept."""
-        ring = self.rings[partition]
-        if offset >= ring.start:
-            found, _ = ring.read(offset, 1, BATCH_BYTES)
-        else:
-            try:
-                chunk = await self._history.read(self.topic, {partition: offset}, {partition: offset + 1}, 1)
-            except OffsetGone as error:
-                raise PositionGone(f"{error} is no longer kept", await self.beginning()) from None
-            found = chunk.records
-        if not found or found[0].offset != offset:
-            raise PositionGone(f"{self.topic.topic}:{partition}:{offset} is no longer kept", await self.beginning())
-        return found[0]
-
     async def refresh(self) -> None:
         """Wait until all that was committed before this call is in the rings, so that writers read their own writes.
 
@@ -222,6 +208,10 @@ class FeedLog:
     def json(self, record: Record) -> bytes:
         """A record as structured CloudEvents JSON, built once."""
         return record.json(self.entry.codec, self._defaults)
+
+    def event(self, record: Record) -> Event:
+        """A record as filters see it."""
+        return Event.of(record, self.entry.codec, self._defaults)
 
     # What the tail calls
 

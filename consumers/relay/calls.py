@@ -9,12 +9,14 @@ import orjson
 from aiohttp import web
 
 from headrace.consumers.core.position import PositionError
+from headrace.consumers.relay.message import STRUCTURED, Message
 from headrace.consumers.relay.owner import Owner
 from headrace.consumers.relay.runner import Runner
 from headrace.consumers.subscription_request import start_position
 from headrace.http.problems import Problem
 from headrace.schemas.avro_json import to_json
 from headrace.schemas.event import new_id, now
+from headrace.signing import header_id
 
 
 class Calls:
@@ -64,12 +66,14 @@ class Calls:
             "datacontenttype": "application/json",
             "data": {"subscription": subscription.id, "feed": subscription.feed},
         }
-        outcome = await runner.endpoint.deliver(event_id, to_json(event))
+        message = Message(header_id(event_id), to_json(event), {"content-type": STRUCTURED})
+        outcome = await runner.endpoint.send(message)
         body = {
             "delivered": outcome.delivered,
             "status": outcome.status,
-            "seconds": round(outcome.seconds, 4),
+            "seconds": round(outcome.phases.total_s, 4),
             "error": outcome.error,
+            "answer": outcome.answer.decode("utf-8", "replace"),
         }
         return web.Response(body=orjson.dumps(body), content_type="application/json")
 

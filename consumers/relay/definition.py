@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import orjson
 
+from headrace.consumers.relay.options import Options
 from headrace.kafka.topics import TopicSpec
+from headrace.schemas.event import now
 
-Ordering = Literal["none", "key"]
-State = Literal["active", "paused"]
+State = Literal["active", "paused", "disabled"]
 
 POSITION_PARTITIONS = 24
 COMPACTED = {
@@ -27,33 +29,48 @@ POSITIONS = TopicSpec("headrace.positions", POSITION_PARTITIONS, COMPACTED)
 OWNERS = TopicSpec("headrace.owners", 1, COMPACTED)
 TOPICS = (SUBSCRIPTIONS, POSITIONS, OWNERS)
 
+_NOT_SHOWN = ("sealed_keys", "sealed_credentials", "options", "outline")
+
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A durable reader with a name. `start` is an offset token: where it begins unless it was moved since."""
+    """A durable reader with a name. `start` is an offset token: where it begins unless it was moved since.
+
+    `sealed_keys` and `sealed_credentials` are encrypted; `outline` is what may be shown of the credentials. `version`
+    counts its changes. `reason` says why it is disabled. `granted_per_min` is what its endpoint allowed when asked.
+    """
 
     id: str
     feed: str
     url: str
-    secret: str = field(repr=False)
+    sealed_keys: str = field(repr=False)
     start: str
     created: str
+    updated: str
+    sealed_credentials: str = field(default="", repr=False)
+    version: int = 1
     mode: Literal["webhook"] = "webhook"
-    ordering: Ordering = "none"
     state: State = "active"
-    description: str = ""
+    reason: str = ""
+    options: Options = field(default_factory=Options)
+    outline: Mapping[str, Any] = field(default_factory=dict)
+    granted_per_min: int | None = None
 
     def to_bytes(self) -> bytes:
         """The record's value."""
-        return orjson.dumps(asdict(self))
+        members = {f.name: getattr(self, f.name) for f in fields(self)}
+        return orjson.dumps({**members, "options": self.options.model_dump(mode="json", exclude_defaults=True)})
 
     @classmethod
     def from_bytes(cls, value: bytes) -> Subscription:
         """A definition from a record; raises ValueError. Fields of a newer version are left out."""
         try:
             members = orjson.loads(value)
+            options = members.get("options", {})
+            known = {name: value for name, value in options.items() if name in Options.model_fields}
+            members["options"] = Options.model_validate(known)
             return cls(**{f.name: members[f.name] for f in fields(cls) if f.name in members})
-        except (orjson.JSONDecodeError, TypeError) as error:
+        except (orjson.JSONDecodeError, TypeError, AttributeError) as error:
             raise ValueError(f"not a subscription: {error}") from error
 
     @property
@@ -61,11 +78,19 @@ class Subscription:
         """What the keys of its state begin with: one made again under the name of another goes on from nothing."""
         return f"{self.id}\0{self.created}"
 
+    @property
+    def etag(self) -> str:
+        """The HTTP entity tag of this version."""
+        return f'"{self.created}.{self.version}"'
+
+    def changed(self, **members: Any) -> Subscription:
+        """The next version of it."""
+        return replace(self, **members, version=self.version + 1, updated=now())
+
     def public(self) -> dict[str, Any]:
-        """The definition as shown: without the secret."""
-        members = asdict(self)
-        del members["secret"]
-        return members
+        """The definition as shown: without what is sealed."""
+        members = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NOT_SHOWN}
+        return {**members, **self.options.model_dump(mode="json"), **self.outline}
 
 
 def new_subscription_id() -> str:

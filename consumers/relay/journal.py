@@ -1,4 +1,4 @@
-"""Writing the state of subscriptions: moving positions at most once per interval, all else at once."""
+"""Writing what becomes of events: reports first, then the positions that step over them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
-from confluent_kafka import KafkaError
 
 from headrace import metrics
 from headrace.consumers.relay.definition import POSITIONS, position_partition
-from headrace.kafka.bridge import Outgoing, ProducerBridge, QueueFull
+from headrace.kafka.bridge import Ack, Outgoing, ProducerBridge, QueueFull, Undelivered
 
 log = structlog.get_logger(__name__)
 
 Record = tuple[bytes, bytes | None]
+
+MAX_REPORTS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,57 +31,82 @@ class Journal:
     """Writes to `headrace.positions`, in order, through one idempotent producer.
 
     `mark(subscription, snapshot)` says that a position has moved; the snapshot is taken when it is written, so that a
-    thousand moves in an interval are one record.
+    thousand moves in an interval are one record. Invariant: what was given to `report` before a snapshot is taken is
+    acknowledged before the snapshot is written.
     """
 
     def __init__(self, bridge: ProducerBridge, interval_s: float) -> None:
         self._bridge = bridge
         self._interval_s = interval_s
         self._dirty: dict[str, Callable[[], Snapshot]] = {}
+        self._reports: list[Outgoing] = []
+        self._writing = asyncio.Lock()
         self._ticking = asyncio.ensure_future(self._tick())
 
     def mark(self, subscription: str, snapshot: Callable[[], Snapshot]) -> None:
         """A position has moved."""
         self._dirty[subscription] = snapshot
 
+    def report(self, record: Outgoing) -> None:
+        """An attempt or a dead letter: in Kafka before any position that steps over its event."""
+        self._reports.append(record)
+
+    @property
+    def behind(self) -> bool:
+        """Whether so many reports wait for Kafka that no more should come."""
+        return len(self._reports) >= MAX_REPORTS
+
     async def write(self, subscription: str, records: Iterable[Record]) -> None:
         """Write at once and wait for the acknowledgement; raises `Undelivered` or `QueueFull`."""
         await self._bridge.write(_outgoing(subscription, records))
 
     async def flush(self, subscription: str) -> None:
-        """Write the position of one subscription now, if it has moved."""
-        if (snapshot := self._dirty.pop(subscription, None)) is not None:
-            taken = snapshot()
-            await self.write(subscription, taken.records)
-            taken.acknowledged()
+        """Write the position of one subscription now, if it has moved; raises `Undelivered` or `QueueFull`."""
+        async with self._writing:
+            if (snapshot := self._dirty.pop(subscription, None)) is not None:
+                taken = snapshot()
+                await self._write_reports()
+                await self.write(subscription, taken.records)
+                taken.acknowledged()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
-            if self._dirty:
-                dirty, self._dirty = self._dirty, {}
-                try:
-                    await self._write_all(dirty)
-                except Exception:
-                    # An error of ours with one subscription must not end the writing of all.
-                    log.exception("positions_not_written", count=len(dirty))
-                    metrics.errors.labels("relay").inc()
+            if self._dirty or self._reports:
+                async with self._writing:
+                    dirty, self._dirty = self._dirty, {}
+                    try:
+                        await self._write_all(dirty)
+                    except (Undelivered, QueueFull) as error:
+                        # Nothing is lost by it: a crash now would only repeat more. Try again with what is true then.
+                        log.warning("positions_not_written", count=len(dirty), reason=str(error))
+                        metrics.errors.labels("relay").inc()
+                        self._dirty = {**dirty, **self._dirty}
+                    except Exception:
+                        # An error of ours with one subscription must not end the writing of all.
+                        log.exception("positions_not_written", count=len(dirty))
+                        metrics.errors.labels("relay").inc()
 
     async def _write_all(self, dirty: dict[str, Callable[[], Snapshot]]) -> None:
         taken = {subscription: snapshot() for subscription, snapshot in dirty.items()}
-        outgoing = [o for subscription, snapshot in taken.items() for o in _outgoing(subscription, snapshot.records)]
-        try:
-            failed = [result for result in await self._bridge.send(outgoing) if isinstance(result, KafkaError)]
-        except QueueFull as error:
-            failed = [KafkaError(KafkaError._QUEUE_FULL, str(error))]
-        if failed:
-            # Nothing is lost by it: a crash now would only repeat more. Try again with what is true then.
-            log.warning("positions_not_written", count=len(failed), reason=failed[0].str())
-            metrics.errors.labels("relay").inc()
-            self._dirty = {**dirty, **self._dirty}
-            return
+        await self._write_reports()
+        await self._bridge.write([o for name, snapshot in taken.items() for o in _outgoing(name, snapshot.records)])
         for snapshot in taken.values():
             snapshot.acknowledged()
+
+    async def _write_reports(self) -> None:
+        reports, self._reports = self._reports, []
+        try:
+            results = await self._bridge.send(reports)
+        except QueueFull:
+            self._reports = reports + self._reports
+            raise
+        failed = [
+            (report, result) for report, result in zip(reports, results, strict=True) if not isinstance(result, Ack)
+        ]
+        if failed:
+            self._reports = [report for report, _ in failed] + self._reports
+            raise Undelivered(failed[0][1])
 
     async def close(self) -> None:
         """Stop; whoever marked something has flushed it by now."""

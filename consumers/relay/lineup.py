@@ -33,8 +33,8 @@ class Lineup:
     """The events of a subscription that were read and are not done.
 
     Invariants: the jobs of a key form a chain in the order in which they were added, of which only the first is ready,
-    in flight (taken, and neither settled nor to be retried) or due at a later time; the rest wait behind it. A job
-    without a key waits for none. What has become due goes before what is new; what is new goes in its order.
+    in flight (taken, and neither settled, put back nor to be retried) or due at a later time; the rest wait behind it.
+    A job without a key waits for none. What has become due goes before what is new; what is new goes in its order.
 
     `on_due` is called on the event loop when jobs have become due and are ready: not where it is None, nor after
     `close`. Then they stay due.
@@ -43,6 +43,7 @@ class Lineup:
     def __init__(self, on_due: Callable[[], None] | None) -> None:
         self._on_due = on_due
         self._ready: deque[Job] = deque()
+        self._due_again: deque[Job] = deque()
         self._chains: dict[bytes, deque[Job]] = {}
         self._due: list[tuple[int, int, Job]] = []
         self._ties = itertools.count()
@@ -67,8 +68,18 @@ class Lineup:
         return len(chain) == 1
 
     def take(self) -> Job | None:
-        """The next that may go, if there is one; it is in flight until `settle` or `retry_at`."""
+        """The next that may go, if there is one; it is in flight until `settle`, `put_back` or `retry_at`."""
+        if self._due_again:
+            return self._due_again.popleft()
+        return self.take_new()
+
+    def take_new(self) -> Job | None:
+        """The next of those that have not failed."""
         return self._ready.popleft() if self._ready else None
+
+    def put_back(self, job: Job) -> None:
+        """A job in flight is to go again, before all others of its kind."""
+        (self._due_again if job.parked else self._ready).appendleft(job)
 
     def settle(self, job: Job) -> None:
         """A job in flight is done: the next of its key may go."""
@@ -97,13 +108,13 @@ class Lineup:
     def _ring(self, on_due: Callable[[], None]) -> None:
         now = now_ms()
         while self._due and self._due[0][0] <= now:
-            self._ready.appendleft(heapq.heappop(self._due)[2])
+            self._due_again.append(heapq.heappop(self._due)[2])
         self._set_alarm()
         on_due()
 
     def following(self, job: Job) -> Iterable[Job]:
         """Those that may soon go after a job in flight: its chain, itself first; without a key, all that are ready."""
-        return self._ready if job.key is None else self._chains[job.key]
+        return itertools.chain(self._due_again, self._ready) if job.key is None else self._chains[job.key]
 
     def behind_parked(self) -> list[Job]:
         """Those not parked that wait for one of their key that is parked, and may wait long."""
@@ -112,7 +123,7 @@ class Lineup:
     def waiting(self) -> dict[Job, int]:
         """All that are ready, due or of a key, with when they are due: 0 for those that wait only for their turn."""
         chained = (job for chain in self._chains.values() for job in chain)
-        turn = dict.fromkeys(itertools.chain(self._ready, chained), 0)
+        turn = dict.fromkeys(itertools.chain(self._due_again, self._ready, chained), 0)
         return {**turn, **{job: due_ms for due_ms, _, job in self._due}}
 
     def close(self) -> None:

@@ -16,17 +16,20 @@ from headrace import metrics
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import MalformedPosition, Position, PositionGone
 from headrace.consumers.core.tail import Tail, UnknownFeed
-from headrace.consumers.relay.attempt import Endpoint
-from headrace.consumers.relay.definition import OWNERS, SUBSCRIPTIONS, Subscription, position_partition
-from headrace.consumers.relay.http_client import HttpClient
+from headrace.consumers.relay.definition import OWNERS, Subscription, position_partition
+from headrace.consumers.relay.definitions import Definitions
+from headrace.consumers.relay.endpoint import Endpoint
+from headrace.consumers.relay.equipment import Equipment
 from headrace.consumers.relay.journal import Journal
 from headrace.consumers.relay.mirror import Mirror
 from headrace.consumers.relay.ownership import Entries
+from headrace.consumers.relay.router import Router
 from headrace.consumers.relay.runner import Runner
 from headrace.consumers.relay.state import Stored, base_record, stored, subscription_of
+from headrace.consumers.relay.turns import Turns
+from headrace.consumers.relay.vault import CannotOpen
 from headrace.kafka.bridge import Outgoing, ProducerBridge, QueueFull, Undelivered
 from headrace.kafka.offsets import KafkaUnavailable, UnknownTopic
-from headrace.kafka.table import Table
 from headrace.schemas.event import now
 from headrace.settings import RelaySettings
 
@@ -49,18 +52,19 @@ class Owner:
         admin: AdminClient,
         tail: Tail,
         bridge: ProducerBridge,
-        client: HttpClient,
+        equipment: Equipment,
         mirror: Mirror,
     ) -> None:
         self.runners: dict[str, Runner] = {}
         self._settings = settings
         self._tail = tail
         self._bridge = bridge
-        self._client = client
+        self._equipment = equipment
         self._mirror = mirror
         self._journal = Journal(bridge, settings.write_interval_s)
-        self._slots = asyncio.Semaphore(settings.total_in_flight)
-        self._definitions = Table(settings.kafka(), admin, SUBSCRIPTIONS.name, Subscription.from_bytes, self._defined)
+        self._turns = Turns(settings.total_in_flight)
+        self._routers: dict[str, Router] = {}
+        self._definitions = Definitions(settings.kafka(), admin, self._defined)
         # What was found in the partitions that are ours, by `state_key`, until it is taken up.
         self._owned: dict[int, dict[str, Stored]] = {}
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
@@ -199,7 +203,7 @@ class Owner:
                 start = await feed_log.resolve(found.base or subscription.start)
             except PositionGone as error:
                 found, start = await self._start_over(subscription, found, feed_log, error)
-            endpoint = Endpoint(self._client, subscription.url, subscription.secret)
+            endpoint = self._equipment.endpoint(subscription, feed_log)
         except (
             UnknownFeed,
             UnknownTopic,
@@ -207,6 +211,7 @@ class Owner:
             Undelivered,
             QueueFull,
             ValueError,
+            CannotOpen,
             MalformedPosition,
         ) as error:
             log.warning("subscription_not_started", subscription=subscription.id, reason=repr(error))
@@ -223,8 +228,8 @@ class Owner:
         """The feed's topic was deleted and made again: offsets of the old one say nothing. Begin with all it has."""
         log.error("subscription_starts_over", subscription=subscription.id, reason=str(error))
         metrics.errors.labels("retention").inc()
-        started = Stored(found.epoch + 1, feed_log.token(error.earliest))
-        stale = [(key, None) for key in found.keys(subscription.state_key)[1:]]
+        started = Stored(found.epoch + 1, feed_log.token(error.earliest), endpoint=found.endpoint)
+        stale = [(key, None) for key in found.keys_of_epoch(subscription.state_key)]
         base = base_record(subscription.state_key, started.epoch, feed_log.token(error.earliest))
         await self._journal.write(subscription.id, [base, *stale])
         return started, error.earliest
@@ -236,9 +241,44 @@ class Owner:
     def _start(
         self, subscription: Subscription, found: Stored, start: Position, feed_log: FeedLog, endpoint: Endpoint
     ) -> None:
-        self.runners[subscription.id] = Runner(
-            subscription, found, start, feed_log, endpoint, self._journal, self._slots, self._settings
+        name = subscription.id
+        self.runners[name] = Runner(
+            subscription,
+            found,
+            start,
+            feed_log,
+            endpoint,
+            self._equipment.policy(subscription),
+            journal=self._journal,
+            turns=self._turns,
+            router=self._router(feed_log),
+            disable=lambda reason: self._spawn(self._disable(subscription, reason)),
         )
+
+    def _router(self, feed_log: FeedLog) -> Router:
+        feed = feed_log.entry.feed.name
+        router = self._routers.get(feed)
+        if router is None or router.feed_log is not feed_log:
+            router = self._routers[feed] = Router(feed_log)
+        return router
+
+    async def _disable(self, subscription: Subscription, reason: str) -> None:
+        """Stop pushing until somebody resumes it; the position stays."""
+
+        def disabled(current: Subscription | None) -> Subscription | None:
+            if current is None or current.state_key != subscription.state_key or current.state != "active":
+                return current
+            return current.changed(state="disabled", reason=reason)
+
+        while True:
+            try:
+                await self._definitions.change(subscription.id, disabled)
+            except KafkaUnavailable as error:
+                log.warning("subscription_not_disabled_yet", subscription=subscription.id, reason=str(error))
+                await asyncio.sleep(AGAIN_S)
+                continue
+            log.warning("subscription_disabled", subscription=subscription.id, reason=reason)
+            return
 
     async def move(self, runner: Runner, position: Position) -> None:
         """Go on from another position under a new epoch. The caller holds the subscription's lock.
@@ -248,9 +288,10 @@ class Owner:
         subscription, feed_log = runner.subscription, runner.feed_log
         owned = self._owned.get(position_partition(subscription.id))
         await self._stop(runner)
-        moved = Stored(runner.epoch + 1, feed_log.token(position))
+        left = runner.stored()
+        moved = Stored(runner.epoch + 1, feed_log.token(position), endpoint=left.endpoint)
         base = base_record(subscription.state_key, moved.epoch, feed_log.token(position))
-        stale = [(key, None) for key in runner.stored().keys(subscription.state_key)[1:]]
+        stale = [(key, None) for key in left.keys_of_epoch(subscription.state_key)]
         while owned is not None and self._owned.get(position_partition(subscription.id)) is owned:
             try:
                 await self._journal.write(subscription.id, [base, *stale])

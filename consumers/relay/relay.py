@@ -12,11 +12,14 @@ from headrace import metrics
 from headrace.consumers.core.tail import Tail
 from headrace.consumers.relay.calls import Calls
 from headrace.consumers.relay.definition import TOPICS
+from headrace.consumers.relay.equipment import Equipment
 from headrace.consumers.relay.guard import Guard
 from headrace.consumers.relay.http_client import HttpClient
 from headrace.consumers.relay.mirror import Mirror
 from headrace.consumers.relay.owner import Owner
 from headrace.consumers.relay.ownership import Ownership, OwnershipEnded
+from headrace.consumers.relay.reports import ATTEMPTS, EVENTS
+from headrace.consumers.relay.vault import Vault
 from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import ProducerBridge
 from headrace.kafka.topics import ensure_topics
@@ -32,6 +35,7 @@ class Relay:
     def __init__(self, settings: RelaySettings, catalogue: Catalogue) -> None:
         self._settings = settings
         self._catalogue = catalogue
+        self._vault = Vault.of(settings)
         self._looking: asyncio.Task[None] | None = None
         self._ready = False
 
@@ -43,7 +47,8 @@ class Relay:
         """Join the relays."""
         settings, kafka = self._settings, self._settings.kafka()
         admin = admin_client(kafka)
-        await ensure_topics(admin, TOPICS, replication_factor=settings.replication_factor)
+        told = [self._catalogue[feed].feed.topic_spec() for feed in (ATTEMPTS, EVENTS)]
+        await ensure_topics(admin, [*TOPICS, *told], replication_factor=settings.replication_factor)
         self._tail = Tail(
             kafka,
             admin,
@@ -59,7 +64,8 @@ class Relay:
             guard=Guard(settings.webhook_allow, settings.webhook_ports),
         )
         self._mirror = Mirror(admin)
-        self._owner = owner = Owner(settings, admin, self._tail, self._bridge, self._client, self._mirror)
+        equipment = Equipment(settings, self._client, self._vault)
+        self._owner = owner = Owner(settings, admin, self._tail, self._bridge, equipment, self._mirror)
         metrics.in_flight.set_function(lambda: sum(runner.in_flight for runner in list(owner.runners.values())))
         await owner.load()
         self._ownership = Ownership(kafka, gained=owner.gained, lost=owner.lost)

@@ -1,10 +1,12 @@
-"""A subscription at work: reads its lanes, keeps its endpoint busy, parks what fails."""
+"""A subscription at work: keeps its endpoint busy, parks what fails, stops while the endpoint is away."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Callable, Coroutine
+from random import random
 from typing import Any
 
 import structlog
@@ -13,27 +15,28 @@ from headrace import metrics
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position, PositionGone
 from headrace.consumers.core.record import Record
-from headrace.consumers.relay.attempt import Endpoint, Outcome
+from headrace.consumers.filter.expression import Filter
+from headrace.consumers.relay.breaker import Breaker, Change
 from headrace.consumers.relay.counters import Counters
 from headrace.consumers.relay.definition import Subscription
-from headrace.consumers.relay.journal import Journal, Snapshot
-from headrace.consumers.relay.journal import Record as JournalRecord
-from headrace.consumers.relay.lane import Lane
+from headrace.consumers.relay.endpoint import Endpoint, Outcome
+from headrace.consumers.relay.intake import Intake
+from headrace.consumers.relay.journal import Journal
+from headrace.consumers.relay.keeper import Keeper
 from headrace.consumers.relay.lineup import Job, Lineup, now_ms
-from headrace.consumers.relay.retries import backoff_s
-from headrace.consumers.relay.state import Parked, Stored, lane_record, parked_key, parked_record
+from headrace.consumers.relay.outcome import Verdict
+from headrace.consumers.relay.policy import Policy
+from headrace.consumers.relay.reports import Reports
+from headrace.consumers.relay.router import Router
+from headrace.consumers.relay.state import Parked, Stored
+from headrace.consumers.relay.turns import Turns
 from headrace.consumers.relay.window import Window
-from headrace.kafka.bridge import QueueFull, Undelivered
 from headrace.kafka.offsets import KafkaUnavailable
-from headrace.settings import RelaySettings
+from headrace.schemas.event import rfc3339
 
 log = structlog.get_logger(__name__)
 
-READ_EVENTS = 500
 AGAIN_EVENTS = 100
-AHEAD_EVENTS = 1000
-"""Events that may be read and not yet settled: enough to keep an endpoint busy, bounded whatever it does."""
-
 TROUBLE_S = 1.0
 """Pause after Kafka failed, before it is asked again."""
 
@@ -44,8 +47,9 @@ HAND_OVER_S = 5.0
 class Runner:
     """Runs one subscription on its owner, on the event loop.
 
-    Nothing runs while there is nothing to do: `pump` is called when the feed has grown, an attempt has ended or a
-    failed event is due. Which event goes next is said by its `Lineup`.
+    Nothing runs while there is nothing to do: `pump` is called when there is something new, an attempt has ended, a
+    failed event is due, or the endpoint may be tried again. It asks for turns; at each, `_send` starts one attempt.
+    Which event goes next is said by its `Lineup`; how many, how fast and whether at all by window, rate and breaker.
     """
 
     def __init__(
@@ -55,35 +59,57 @@ class Runner:
         start: Position,
         feed_log: FeedLog,
         endpoint: Endpoint,
+        policy: Policy,
+        *,
         journal: Journal,
-        slots: asyncio.Semaphore,
-        settings: RelaySettings,
+        turns: Turns,
+        router: Router,
+        disable: Callable[[str], None],
     ) -> None:
         self.subscription = subscription
         self.feed_log = feed_log
         self.epoch = found.epoch
         self.endpoint = endpoint
         self.parked = 0
-        self._last_error: str | None = None
+        self.breaker = Breaker.from_record(found.endpoint, policy.limits)
+        options = subscription.options
+        self.intake = Intake(
+            found,
+            start,
+            feed_log,
+            router,
+            filter=None if options.filter is None else Filter.parse(options.filter),
+            types=frozenset(options.types),
+            take=self._take,
+            pump=self.pump,
+        )
+        self.reports = Reports(subscription, feed_log, journal)
+        self._policy = policy
         self._journal = journal
-        self._slots = slots
-        self._settings = settings
-        self._window = Window(settings.max_in_flight)
-        self._found = found
-        self._start = start
-        self._lanes: list[Lane] = []
-        self._add_lanes()
+        self._disable = disable
+        self._last_error: str | None = None
+        self._window = Window(policy.max_in_flight)
+        self._rate = policy.rate()
         self._running = subscription.state == "active"
         self._lineup = Lineup(self.pump if self._running else None)
-        self._in_flight: dict[asyncio.Task[None], Job] = {}
+        self._keeper = Keeper(
+            subscription.state_key,
+            found.epoch,
+            self.intake,
+            journal,
+            lambda: self.breaker.to_record(time.time()),
+            self._publish,
+        )
+        self._place = turns.place(self._send)
+        self._gathered: list[Job] = []
+        self._gathered_s = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._in_flight: dict[asyncio.Task[None], list[Job]] = {}
         self._reading: asyncio.Task[None] | None = None
         self._cut_off: list[Job] = []
-        # References of events that are parked no more, until their removal is acknowledged.
-        self._unparked: dict[bytes, None] = {}
         self._counters = Counters(subscription.feed)
         for parked in sorted(found.parked, key=lambda p: (p.partition, p.offset)):
             self._restore(parked)
-        feed_log.listen(self.pump)
         self.pump()
 
     # What people see
@@ -91,86 +117,131 @@ class Runner:
     @property
     def position(self) -> Position:
         """Per partition, the first offset that is not settled."""
-        return tuple(lane.position for lane in self._lanes)
+        return self.intake.position
 
     @property
     def lag(self) -> int:
         """Events of the feed that were not delivered yet, counted in offsets."""
-        lanes = zip(self.feed_log.rings, self._lanes, strict=False)
-        return sum(max(ring.end - lane.fetched, 0) + lane.unsettled for ring, lane in lanes) + self.parked
-
-    def status(self) -> dict[str, Any]:
-        """How it stands now."""
-        return {
-            "offset": self.feed_log.token(self.position),
-            "epoch": self.epoch,
-            "lag": self.lag,
-            "in_flight": self.in_flight,
-            "parked": self.parked,
-            "delivered": self._counters.delivered,
-            "failed": self._counters.failed,
-            "last_error": self._last_error,
-        }
+        return self.intake.lag + self.parked
 
     @property
     def in_flight(self) -> int:
         """Attempts under way."""
         return len(self._in_flight)
 
+    def status(self) -> dict[str, Any]:
+        """How it stands now."""
+        breaker = self.breaker
+        return {
+            "offset": self.feed_log.token(self.position),
+            "epoch": self.epoch,
+            "lag": self.lag,
+            "in_flight": self.in_flight,
+            "max_in_flight_now": self._window.size,
+            "parked": self.parked,
+            "delivered": self._counters.delivered,
+            "failed": self._counters.failed,
+            "last_error": self._last_error,
+            "breaker": {
+                "state": breaker.state,
+                "failing_since": _told(breaker.failing_since_s),
+                "next_probe": _told(breaker.probe_at_s if breaker.state == "open" else None),
+                "paused_until": _told(breaker.paused_until_s if breaker.paused_until_s > time.time() else None),
+            },
+        }
+
     # The pump
 
     def pump(self) -> None:
-        """Start as many attempts as may be under way."""
-        while self._running and len(self._in_flight) < self._window.size:
-            job = self._lineup.take() or self._read_on()
-            if job is None:
+        """Something has changed: ask for a turn, if there may be something to send."""
+        if self._running and len(self._in_flight) < self._window.size:
+            self._place.want()
+
+    def _send(self) -> bool:
+        """A turn: start one attempt; False where there is nothing to send, or it may not be sent now."""
+        now_s = time.time()
+        if not self._running or len(self._in_flight) >= self._window.size or self._journal.behind:
+            return False
+        if not self.breaker.may_start(now_s):
+            self._ring_at(self.breaker.next_change(now_s))
+            return False
+        if not self._gather(now_s):
+            return False
+        if self._rate is not None and (wait_s := self._rate.take(time.monotonic())) > 0:
+            self._ring_at(now_s + wait_s)
+            return False
+        jobs, self._gathered = self._gathered, []
+        task = asyncio.ensure_future(self._attempt(jobs, self.breaker.started(), self._window.generation))
+        self._in_flight[task] = jobs
+        task.add_done_callback(self._ended)
+        return True
+
+    def _gather(self, now_s: float) -> bool:
+        """Bring together what goes into one request; True where it is ready to go."""
+        batch = self._policy.batch
+        while len(self._gathered) < batch.max_events:
+            if (job := self._next()) is None:
+                break
+            if not self._gathered:
+                self._gathered_s = now_s
+            self._gathered.append(job)
+        if not self._gathered:
+            return False
+        if len(self._gathered) == batch.max_events or batch.max_wait_ms == 0:
+            return True
+        waited_until_s = self._gathered_s + batch.max_wait_ms / 1000
+        self._ring_at(waited_until_s)
+        return now_s >= waited_until_s
+
+    def _next(self) -> Job | None:
+        """The next event; a probe is best made with one that has not failed, as a bad one fails on a good endpoint."""
+        if self.breaker.state == "closed":
+            return self._lineup.take() or self._read_on()
+        return self._lineup.take_new() or self._read_on() or self._lineup.take()
+
+    def _ring_at(self, at_s: float | None) -> None:
+        """Pump at a time; an earlier alarm stays."""
+        if at_s is None:
+            return
+        loop = asyncio.get_running_loop()
+        when = loop.time() + max(at_s - time.time(), 0.0) + 0.001
+        if self._alarm is not None:
+            if self._alarm.when() <= when and not self._alarm.cancelled():
                 return
-            task = asyncio.ensure_future(self._attempt(job))
-            self._in_flight[task] = job
-            task.add_done_callback(self._ended)
+            self._alarm.cancel()
+        self._alarm = loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self.pump()
 
     def _read_on(self) -> Job | None:
         """Read on from memory for the next that may go; what needs waiting is done in a task, which then pumps."""
         # A batch may hold nothing that may go: what was done before, or waits behind a failed one of its key.
-        while self._reading is None and self.parked < self._settings.max_parked:
-            if sum(lane.unsettled for lane in self._lanes) >= AHEAD_EVENTS:
+        while self._reading is None and self.parked < self._policy.max_parked:
+            if self.intake.full:
                 if waiting := self._lineup.behind_parked():
                     self._reading = asyncio.ensure_future(self._guard(self._park(waiting)))
                 return None
-            self._add_lanes()
-            batch = self.feed_log.read_rings(self._fetched(), READ_EVENTS)
-            if batch is None:
-                self._reading = asyncio.ensure_future(self._guard(self._read_history()))
+            read = self.intake.read_memory()
+            if read is None:
+                self._reading = asyncio.ensure_future(self._guard(self.intake.read_history()))
                 return None
-            self._take(batch.records, batch.position)
-            if (job := self._lineup.take()) is not None or not batch.records:
+            if (job := self._lineup.take()) is not None or not read:
                 return job
         return None
 
-    def _add_lanes(self) -> None:
-        """A lane for every partition: a feed can get more of them."""
-        for partition in range(len(self._lanes), len(self.feed_log.rings)):
-            self._lanes.append(Lane(self._found.lane(partition, self._start)))
-
-    def _fetched(self) -> Position:
-        return tuple(lane.fetched for lane in self._lanes)
-
-    def _take(self, records: list[Record], fetched: Position) -> None:
-        by_key = self.subscription.ordering == "key"
-        for record in records:
-            if self._lanes[record.partition].take(record.offset):
-                self._lineup.add(Job(record.partition, record.offset, record.key if by_key else None, record))
-        if fetched != self._fetched():
-            for lane, offset in zip(self._lanes, fetched, strict=True):
-                lane.fetched = offset
-            self._mark()
+    def _take(self, record: Record) -> None:
+        key = record.key if self.subscription.options.ordering == "key" else None
+        self._lineup.add(Job(record.partition, record.offset, key, record))
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
+            self._keeper.mark()
         except PositionGone as error:
             self._skip_gap(error)
-        except (KafkaUnavailable, Undelivered, QueueFull) as error:
+        except KafkaUnavailable as error:
             log.warning("subscription_waits_for_kafka", subscription=self.subscription.id, reason=str(error))
             await asyncio.sleep(TROUBLE_S)
         except Exception:
@@ -181,43 +252,59 @@ class Runner:
             self._reading = None
         self.pump()
 
-    async def _read_history(self) -> None:
-        batch = await self.feed_log.read(self._fetched(), READ_EVENTS)
-        self._take(batch.records, batch.position)
-
     def _skip_gap(self, error: PositionGone) -> None:
         """The log dropped events before they were delivered: say so, and go on with what is left."""
-        lost = 0
-        for lane, earliest in zip(self._lanes, error.earliest, strict=False):
-            lost += max(earliest - lane.fetched, 0)
-            lane.fetched = max(lane.fetched, earliest)
-        log.error("events_lost_to_retention", subscription=self.subscription.id, events=lost, reason=str(error))
-        metrics.errors.labels("retention").inc(lost)
-        self._mark()
+        for partition, first, end in self.intake.skip_to(error.earliest):
+            self.reports.lost(partition, first, end)
+        self._keeper.mark()
 
     # Attempts
 
-    async def _attempt(self, job: Job) -> None:
-        try:
-            record = job.record or await self._read_again(job)
-        except PositionGone as error:
-            log.error("parked_event_lost_to_retention", subscription=self.subscription.id, reason=str(error))
-            metrics.errors.labels("retention").inc()
-            self._settle(job)
+    async def _attempt(self, jobs: list[Job], probe: int, generation: int) -> None:
+        records: list[Record] = []
+        for job in list(jobs):
+            try:
+                records.append(job.record or await self._read_again(job))
+            except PositionGone:
+                self.reports.lost(job.partition, job.offset, job.offset + 1)
+                jobs.remove(job)
+                self._settle(job)
+            except KafkaUnavailable as error:
+                jobs.remove(job)
+                self._lineup.retry_at(job, now_ms() + int(TROUBLE_S * 1000))
+                log.warning("subscription_waits_for_kafka", subscription=self.subscription.id, reason=str(error))
+        if not jobs:
+            self.breaker.abandoned(probe)
             return
-        except KafkaUnavailable as error:
-            self._lineup.retry_at(job, now_ms() + int(TROUBLE_S * 1000))
-            log.warning("subscription_waits_for_kafka", subscription=self.subscription.id, reason=str(error))
-            return
-        body = self.feed_log.json(record)
-        async with self._slots:
-            outcome = await self.endpoint.deliver(record.id, body)
-        self._window.answered(outcome.status)
-        if not outcome.delivered:
-            await self._fail(job, outcome)
-            return
-        self._counters.count_delivered(len(body), record.timestamp_ms)
-        self._settle(job)
+        outcome = await self.endpoint.deliver(records)
+        verdict = outcome.verdict
+        self._window.ended(generation, verdict)
+        change = self.breaker.ended(probe, verdict, time.time())
+        if change is not None:
+            self._changed(change, outcome)
+        if verdict.delivered:
+            for job, record in zip(jobs, records, strict=True):
+                self.reports.attempt(record, job.attempts + 1, outcome, None)
+                self._counters.count_delivered(record.size_bytes, record.timestamp_ms)
+                self._settle(job)
+        else:
+            self._last_error = outcome.error
+            await self._fail(list(zip(jobs, records, strict=True)), outcome)
+        if verdict.action == "disable":
+            self._disable(f"the endpoint said so ({outcome.error or outcome.status})")
+        elif self.breaker.should_disable:
+            self._disable(f"no success since {_told(self.breaker.failing_since_s)}: {outcome.error}")
+
+    def _changed(self, change: Change, outcome: Outcome) -> None:
+        """The breaker has changed."""
+        name = self.subscription.id
+        metrics.breaker_changes.labels(self.subscription.feed, change).inc()
+        if change in ("opened", "closed"):
+            log.info("breaker_" + change, subscription=name, reason=outcome.error)
+            self.reports.event("breaker_" + change, reason=outcome.error)
+        if change in ("closed", "paused"):
+            self._window.restart()
+        self._keeper.mark()
 
     async def _read_again(self, job: Job) -> Record:
         """An event from the log, and with it those that wait near it: one read for many."""
@@ -233,13 +320,16 @@ class Runner:
         return found[offset]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        job = self._in_flight.pop(task)
+        jobs = self._in_flight.pop(task)
         if task.cancelled():
-            self._cut_off.append(job)
+            self._cut_off += jobs
         elif (error := task.exception()) is not None:
             log.error("attempt_crashed", subscription=self.subscription.id, exc_info=error)
             metrics.errors.labels("relay").inc()
-            self._lineup.retry_at(job, now_ms() + int(self._settings.retry_first_s * 1000))
+            for job in jobs:
+                if not job.settled:
+                    self._lineup.retry_at(job, now_ms() + int(TROUBLE_S * 1000))
+        self._place.release()
         self.pump()
 
     def _settle(self, job: Job) -> None:
@@ -247,49 +337,72 @@ class Runner:
         job.settled = True
         if job.parked:
             self.parked -= 1
-            self._unparked[parked_key(self.subscription.state_key, job.partition, job.offset)] = None
+            self._keeper.unpark(job)
         else:
-            self._lanes[job.partition].settle(job.offset)
-        self._mark()
+            self.intake.settle(job.partition, job.offset)
+            self._keeper.mark()
         self._lineup.settle(job)
 
-    async def _fail(self, job: Job, outcome: Outcome) -> None:
+    async def _fail(self, failed: list[tuple[Job, Record]], outcome: Outcome) -> None:
         self._counters.count_failed()
-        self._mark()
-        self._last_error = outcome.error
-        job.attempts += 1
-        wait_s = backoff_s(job.attempts, self._settings.retry_first_s, self._settings.retry_max_s)
-        due_ms = now_ms() + int(wait_s * 1000)
-        log.debug(
-            "attempt_failed",
-            subscription=self.subscription.id,
-            partition=job.partition,
-            offset=job.offset,
-            attempt=job.attempts,
-            retry_in_s=round(wait_s, 1),
-            reason=outcome.error,
-        )
-        await self._park([job], due_ms)
-        self._lineup.retry_at(job, due_ms)
+        now = now_ms()
+        to_park: list[tuple[Job, int]] = []
+        for job, record in failed:
+            number = job.attempts + 1
+            wait_s = self._wait_s(number, outcome.verdict)
+            if wait_s is None:
+                self.reports.attempt(record, number, outcome, None)
+                self.reports.dead_letter(record, outcome.error or "refused", number)
+                self._settle(job)
+                continue
+            due_ms = now + int(wait_s * 1000)
+            self.reports.attempt(record, number, outcome, due_ms)
+            if self._endpoint_fails(outcome.verdict):
+                # Its endpoint is at fault, not the event: it keeps its attempts and its place.
+                self._lineup.put_back(job)
+                continue
+            job.attempts = number
+            to_park.append((job, due_ms))
+        self._keeper.mark()
+        if to_park:
+            await self._park([job for job, _ in to_park], [due_ms for _, due_ms in to_park])
+            for job, due_ms in to_park:
+                self._lineup.retry_at(job, due_ms)
+            if self.parked >= self._policy.max_parked and self.breaker.trip(time.time()):
+                self._changed("opened", outcome)
+
+    def _endpoint_fails(self, verdict: Verdict) -> bool:
+        stopped = verdict.action == "disable" or verdict.pause_s is not None or self.breaker.state != "closed"
+        return stopped and verdict.health == "failing"
+
+    def _wait_s(self, number: int, verdict: Verdict) -> float | None:
+        if verdict.action == "dead_letter":
+            return None
+        if verdict.action == "disable" or self._endpoint_fails(verdict):
+            return max(self.breaker.probe_at_s - time.time(), 0.0)
+        schedule = self._policy.schedule
+        return (schedule.short if verdict.action == "retry_short" else schedule).wait_s(number, random)
 
     # Parking
 
-    async def _park(self, jobs: list[Job], due_ms: int = 0) -> None:
+    async def _park(self, jobs: list[Job], due_ms: list[int] | None = None) -> None:
         """Write the references of events, and only then let the position step over them."""
-        references = [Parked(job.partition, job.offset, job.attempts, due_ms, job.key) for job in jobs]
-        if not await self._write([parked_record(self.subscription.state_key, self.epoch, r) for r in references]):
+        times = due_ms or [0] * len(jobs)
+        references = [
+            Parked(job.partition, job.offset, job.attempts, at, job.key) for job, at in zip(jobs, times, strict=True)
+        ]
+        if not await self._keeper.park(references):
             return  # the events stay unsettled: the position does not step over them
         for job in jobs:
             if job.settled:
-                # It was delivered while its reference was being written.
-                self._unparked[parked_key(self.subscription.state_key, job.partition, job.offset)] = None
+                self._keeper.unpark(job)  # it was delivered while its reference was being written
                 continue
             if not job.parked:
                 job.parked = True
                 self.parked += 1
-                self._lanes[job.partition].settle(job.offset)
+                self.intake.settle(job.partition, job.offset)
             job.record = None
-        self._mark()
+        self._keeper.mark()
 
     def _restore(self, parked: Parked) -> None:
         job = Job(parked.partition, parked.offset, parked.key, None, parked.attempt, parked=True)
@@ -298,32 +411,12 @@ class Runner:
 
     # What is kept
 
-    def _mark(self) -> None:
-        self._journal.mark(self.subscription.id, self._snapshot)
-
-    def _snapshot(self) -> Snapshot:
+    def _publish(self) -> None:
         self._counters.publish()
-        moved = [(p, lane, state) for p, lane in enumerate(self._lanes) if (state := lane.moved()) is not None]
-        unparked = list(self._unparked)
 
-        def acknowledged() -> None:
-            for _, lane, state in moved:
-                lane.written(state)
-            for reference in unparked:
-                self._unparked.pop(reference, None)
-
-        lanes = [lane_record(self.subscription.state_key, self.epoch, p, state) for p, _, state in moved]
-        return Snapshot([*lanes, *((reference, None) for reference in unparked)], acknowledged)
-
-    async def _write(self, records: Sequence[JournalRecord]) -> bool:
-        try:
-            await self._journal.write(self.subscription.id, records)
-        except (Undelivered, QueueFull) as error:
-            # Nothing is lost by it: the next owner would only repeat more.
-            log.warning("state_not_written", subscription=self.subscription.id, reason=str(error))
-            metrics.errors.labels("relay").inc()
-            return False
-        return True
+    def touch(self) -> None:
+        """Write where it stands, though nothing was delivered: what it skipped is not read again by a next owner."""
+        self._keeper.mark()
 
     async def stop(self) -> None:
         """Stop, and write the position.
@@ -331,8 +424,11 @@ class Runner:
         Attempts under way may end for up to 5 s; what is cut off then is repeated by whoever goes on.
         """
         self._running = False
-        self.feed_log.unlisten(self.pump)
+        self._place.close()
+        self.intake.leave()
         self._lineup.close()
+        if self._alarm is not None:
+            self._alarm.cancel()
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
@@ -341,10 +437,10 @@ class Runner:
             for task in cut_off:
                 task.cancel()
             await asyncio.gather(*cut_off, return_exceptions=True)
-        try:
-            await self._journal.flush(self.subscription.id)
-        except (Undelivered, QueueFull) as error:
-            log.warning("state_not_written", subscription=self.subscription.id, reason=str(error))
+        self._cut_off += self._gathered
+        self._gathered = []
+        self._keeper.mark()
+        await self._keeper.flush()
 
     def stored(self) -> Stored:
         """What a next runner of the subscription goes on from; to be asked after `stop`."""
@@ -352,6 +448,11 @@ class Runner:
         return Stored(
             self.epoch,
             self.feed_log.token(self.position),
-            {p: lane.state() for p, lane in enumerate(self._lanes)},
+            self.intake.states(),
             [Parked(j.partition, j.offset, j.attempts, due_ms, j.key) for j, due_ms in waiting.items() if j.parked],
+            self.breaker.to_record(time.time()),
         )
+
+
+def _told(at_s: float | None) -> str | None:
+    return None if at_s is None else rfc3339(int(at_s * 1000))

@@ -5,10 +5,12 @@
 | `<subscription>\\0base` | epoch, offset | the offset token of where the subscription was last moved to |
 | `<subscription>\\0lane\\0<partition>` | epoch, position, done | how far a lane came, and what is done ahead of it |
 | `<subscription>\\0parked\\0<partition>\\0<offset>` | epoch, attempt, due, key | an event that waits for its retry |
+| `<subscription>\\0endpoint` | of the breaker | how its endpoint stands: counts in every epoch |
 
 `<subscription>` is `Subscription.state_key`: its id and the time it was made, separated by `\\0`.
 
-Every value carries the epoch that it was written under; a seek raises it, and what is of an older one does not count.
+Every other value carries the epoch that it was written under; a seek raises it, and what is of an older one does not
+count.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ class Stored:
     base: str | None = None
     lanes: dict[int, LaneState] = field(default_factory=dict)
     parked: list[Parked] = field(default_factory=list)
+    endpoint: Mapping[str, Any] = field(default_factory=dict)
 
     def lane(self, partition: int, base: Position) -> LaneState:
         """A lane; one that was never written begins where the subscription begins.
@@ -63,8 +66,11 @@ class Stored:
 
     def keys(self, subscription: str) -> list[bytes]:
         """The keys of all that is kept."""
+        return [base_key(subscription), endpoint_key(subscription), *self.keys_of_epoch(subscription)]
+
+    def keys_of_epoch(self, subscription: str) -> list[bytes]:
+        """The keys of what does not count once it is moved."""
         return [
-            base_key(subscription),
             *(lane_key(subscription, partition) for partition in self.lanes),
             *(parked_key(subscription, parked.partition, parked.offset) for parked in self.parked),
         ]
@@ -84,6 +90,16 @@ def lane_record(subscription: str, epoch: int, partition: int, lane: LaneState) 
 def lane_key(subscription: str, partition: int) -> bytes:
     """Key of a lane."""
     return f"{subscription}\0lane\0{partition}".encode()
+
+
+def endpoint_record(subscription: str, endpoint: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """Key and value of how an endpoint stands."""
+    return endpoint_key(subscription), orjson.dumps(endpoint)
+
+
+def endpoint_key(subscription: str) -> bytes:
+    """Key of how an endpoint stands."""
+    return f"{subscription}\0endpoint".encode()
 
 
 def base_key(subscription: str) -> bytes:
@@ -118,8 +134,10 @@ def stored(records: Iterable[tuple[bytes, bytes]]) -> Stored:
     for kind, value in entries:
         if kind[0] == "base":
             found.epoch, found.base = value["epoch"], value["offset"]
+        elif kind[0] == "endpoint":
+            found.endpoint = value
     for kind, value in entries:
-        if value["epoch"] != found.epoch:
+        if value.get("epoch") != found.epoch:
             continue
         if kind[0] == "lane":
             found.lanes[int(kind[1])] = LaneState(value["position"], tuple((a, b) for a, b in value["done"]))

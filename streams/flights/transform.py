@@ -9,12 +9,12 @@ from datetime import datetime
 from headrace.kafka.bridge import Headers, Outgoing
 from headrace.schemas.catalogue import Entry
 from headrace.schemas.codec import AvroCodec, Undecodable
+from headrace.schemas.dead_letter import dead_letter
 from headrace.schemas.event import SPEC_VERSION
 from headrace.schemas.event import event_id as identify
 from headrace.schemas.feed import Feed
 from headrace.schemas.fieldwise import FieldwiseEncoder
 from headrace.schemas.ids import RegistryUnavailable
-from headrace.streams.dead_letters import dead_letter
 from headrace.streams.dedup import Seen
 from headrace.streams.flights.aircraft import Aircraft
 from headrace.streams.flights.enrich import READY, Departure, Lookups, enrich
@@ -63,7 +63,7 @@ class Transform:
             except RegistryUnavailable:
                 raise
             except Exception as error:  # whatever is wrong with one event must not stop the others
-                outputs.dead.append(dead_letter(record, self._dead_letters, f"{type(error).__name__}: {error}"))
+                outputs.dead.append(self._dead_letter(record, f"{type(error).__name__}: {error}"))
                 continue
             if event_id is None:
                 kept.append(("ce_id", identify(None, record.topic, record.partition, record.offset)))
@@ -79,6 +79,10 @@ class Transform:
                 Outgoing(self._legs_topic, tailnum.encode(), self._encode_leg(leg), headers, timestamp_ms)
             )
         return replace(outputs, duplicates=duplicates)
+
+    def _dead_letter(self, record: Record, reason: str) -> Outgoing:
+        place = (record.topic, record.partition, record.offset)
+        return dead_letter(place, record.key, record.value, record.headers, self._dead_letters, reason)
 
     def _departure(self, record: Record) -> Departure:
         if record.value is None:

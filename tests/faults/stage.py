@@ -37,8 +37,9 @@ PATIENCE_S = 120.0
 
 ENVIRONMENT = {
     "HEADRACE_LOG_FORMAT": "json",
-    "HEADRACE_RETRY_FIRST_S": "0.2",
-    "HEADRACE_RETRY_MAX_S": "2",
+    "HEADRACE_RETRY_SCHEDULE_S": ",".join(["0.2", "0.5", *["2"] * 40]),
+    "HEADRACE_FIRST_OPEN_S": "0.2",
+    "HEADRACE_MAX_OPEN_S": "2",
     "HEADRACE_SECRET_KEYS": new_secret_key(),
     "HEADRACE_WEBHOOK_ALLOW": LOOPBACK,
 }

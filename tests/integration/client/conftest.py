@@ -83,8 +83,9 @@ def relay(kafka: str, feeds: Path) -> RelayFactory:
             bootstrap_servers=kafka,
             feeds=feeds,
             advertise=f"127.0.0.1:{port}",
-            retry_first_s=0.2,
-            retry_max_s=1.0,
+            retry_schedule_s=(0.2, 0.4, 0.8, *[1.0] * 40),
+            first_open_s=0.2,
+            max_open_s=1.0,
             webhook_allow=LOOPBACK,
         )
         async with serving([Relay(settings, load_catalogue(settings))], host="127.0.0.1", port=port, drain_s=2.0):

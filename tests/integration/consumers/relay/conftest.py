@@ -32,8 +32,9 @@ from headrace.settings import RelaySettings, ServeSettings
 
 FEEDS = 60
 QUICK: dict[str, Any] = {
-    "retry_first_s": 0.1,
-    "retry_max_s": 0.5,
+    "retry_schedule_s": ",".join(["0.1", "0.2", *["0.5"] * 40]),
+    "first_open_s": 0.1,
+    "max_open_s": 0.5,
     "attempt_timeout_s": 2.0,
     "write_interval_s": 0.05,
     "mirror_interval_s": 0.3,

@@ -149,4 +149,4 @@ def test_a_parked_event_comes_back_with_its_key(key: bytes | None) -> None:
 
 def test_the_keys_of_a_state_are_those_of_its_records() -> None:
     lane, parked = lane_record(NAME, 0, 5, LaneState(4)), parked_record(NAME, 0, Parked(1, 2, 1, 0))
-    assert stored([lane, parked]).keys(NAME)[1:] == [lane[0], parked[0]]
+    assert stored([lane, parked]).keys_of_epoch(NAME) == [lane[0], parked[0]]

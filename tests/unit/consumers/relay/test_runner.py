@@ -11,11 +11,18 @@ from support.waiting import until
 
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.record import Record
-from headrace.consumers.relay.attempt import Endpoint, Outcome
-from headrace.consumers.relay.definition import Ordering, Subscription
+from headrace.consumers.relay.connection import Phases
+from headrace.consumers.relay.definition import Subscription
+from headrace.consumers.relay.endpoint import Endpoint, Outcome
 from headrace.consumers.relay.journal import Journal
+from headrace.consumers.relay.options import Options, Ordering
+from headrace.consumers.relay.outcome import verdict
+from headrace.consumers.relay.policy import Policy
+from headrace.consumers.relay.router import Router
 from headrace.consumers.relay.runner import Runner
 from headrace.consumers.relay.state import LaneState, Parked, Stored
+from headrace.consumers.relay.turns import Turns
+from headrace.kafka.bridge import Outgoing
 from headrace.kafka.offsets import TopicIdentity
 from headrace.schemas.catalogue import Entry
 from headrace.schemas.codec import JsonCodec
@@ -67,13 +74,14 @@ class FakeEndpoint:
     fail_once: set[str] = field(default_factory=set)
     delivered: list[str] = field(default_factory=list)
 
-    async def deliver(self, event_id: str, body: bytes) -> Outcome:
+    async def deliver(self, records: Sequence[Record]) -> Outcome:
         await asyncio.sleep(0)
-        if event_id in self.fail_once:
-            self.fail_once.discard(event_id)
-            return Outcome(False, 404, 0.0, "answered 404")
-        self.delivered.append(event_id)
-        return Outcome(True, 204, 0.0)
+        (record,) = records
+        if record.id in self.fail_once:
+            self.fail_once.discard(record.id)
+            return Outcome(verdict(404, {}), 404, Phases(), "answered 404")
+        self.delivered.append(record.id)
+        return Outcome(verdict(204, {}), 204, Phases())
 
 
 @dataclass
@@ -93,6 +101,11 @@ class FakeJournal:
     async def flush(self, subscription: str) -> None:
         """Nothing is kept."""
 
+    def report(self, record: Outgoing) -> None:
+        """Nobody reads them."""
+
+    behind = False
+
 
 def run(
     log: FeedLog,
@@ -102,16 +115,19 @@ def run(
     ordering: Ordering = "none",
     found: Stored | None = None,
 ) -> Runner:
-    subscription = Subscription("s", FEED.name, "http://x/", "whsec_AAAA", "-1", "now", ordering=ordering)
+    options = Options(ordering=ordering)
+    subscription = Subscription("s", FEED.name, "http://x/", "sealed", "-1", "now", "now", options=options)
     return Runner(
         subscription,
         found or Stored(),
         (0,),
         log,
         cast("Endpoint", endpoint),
-        cast("Journal", journal),
-        asyncio.Semaphore(100),
-        RelaySettings(retry_first_s=0.05),
+        Policy.of(options, None, RelaySettings(retry_schedule_s=(0.05,) * 10)),
+        journal=cast("Journal", journal),
+        turns=Turns(1000),
+        router=Router(log),
+        disable=lambda reason: None,
     )
 
 

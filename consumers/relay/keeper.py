@@ -1,0 +1,95 @@
+"""Keeping what a next owner of a subscription must know: its lanes, its parked events, how its endpoint stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from headrace import metrics
+from headrace.consumers.relay.intake import Intake
+from headrace.consumers.relay.journal import Journal, Record, Snapshot
+from headrace.consumers.relay.lineup import Job
+from headrace.consumers.relay.state import Parked, endpoint_record, lane_record, parked_key, parked_record
+from headrace.kafka.bridge import QueueFull, Undelivered
+
+log = structlog.get_logger(__name__)
+
+
+class Keeper:
+    """Writes the state of one subscription under one epoch.
+
+    What moves is written by the journal soon, together; a parked event's reference at once, as the position may step
+    over the event only after it is acknowledged. `endpoint` gives the record of how the endpoint stands.
+    """
+
+    def __init__(
+        self,
+        state_key: str,
+        epoch: int,
+        intake: Intake,
+        journal: Journal,
+        endpoint: Callable[[], Mapping[str, Any]],
+        before_write: Callable[[], None],
+    ) -> None:
+        self._state_key = state_key
+        self._name = state_key.split("\0")[0]
+        self._epoch = epoch
+        self._intake = intake
+        self._journal = journal
+        self._endpoint = endpoint
+        self._endpoint_written: Mapping[str, Any] = endpoint()
+        self._before_write = before_write
+        # References of events that are parked no more, until their removal is acknowledged.
+        self._unparked: dict[bytes, None] = {}
+
+    def mark(self) -> None:
+        """Something has moved."""
+        self._journal.mark(self._name, self._snapshot)
+
+    def unpark(self, job: Job) -> None:
+        """A parked event is done."""
+        self._unparked[parked_key(self._state_key, job.partition, job.offset)] = None
+        self.mark()
+
+    async def park(self, parked: Sequence[Parked]) -> bool:
+        """Write references; False where they were not acknowledged."""
+        records = [parked_record(self._state_key, self._epoch, reference) for reference in parked]
+        try:
+            await self._journal.write(self._name, records)
+        except (Undelivered, QueueFull) as error:
+            # Nothing is lost by it: the next owner would only repeat more.
+            log.warning("state_not_written", subscription=self._name, reason=str(error))
+            metrics.errors.labels("relay").inc()
+            return False
+        for key, _ in records:
+            # One that was done before, and is tried again on demand: its removal must not follow now.
+            self._unparked.pop(key, None)
+        return True
+
+    async def flush(self) -> None:
+        """Write what has moved now."""
+        try:
+            await self._journal.flush(self._name)
+        except (Undelivered, QueueFull) as error:
+            log.warning("state_not_written", subscription=self._name, reason=str(error))
+
+    def _snapshot(self) -> Snapshot:
+        self._before_write()
+        moved = self._intake.moved()
+        unparked = list(self._unparked)
+        records: list[Record] = [lane_record(self._state_key, self._epoch, p, state) for p, _, state in moved]
+        records += [(reference, None) for reference in unparked]
+        endpoint = self._endpoint()
+        if endpoint != self._endpoint_written:
+            records.append(endpoint_record(self._state_key, endpoint))
+
+        def acknowledged() -> None:
+            self._endpoint_written = endpoint
+            for _, lane, state in moved:
+                lane.written(state)
+            for reference in unparked:
+                self._unparked.pop(reference, None)
+
+        return Snapshot(records, acknowledged)
