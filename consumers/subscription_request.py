@@ -73,6 +73,49 @@ class Resume(BaseModel):
     from_: Literal["stopped", "now"] = Field("stopped", alias="from")
 
 
+class Redeliver(Start):
+    """What is to be delivered once more: one event, dead letters, or what lies between two times."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    partition: int | None = Field(None, ge=0)
+    offset: str | int | None = None  # type: ignore[assignment]
+    to: AwareDatetime | None = None
+    dead_letters: bool = False
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if isinstance(self.offset, int) != (self.partition is not None):
+            raise ValueError("one event has a partition and an offset that is a number; a range begins at a token")
+        if self.offset is None and self.from_ is None and not self.dead_letters:
+            raise ValueError("say what: partition and offset, dead_letters, or from (and to)")
+        return self
+
+
+class Since(BaseModel):
+    """From when on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    from_: AwareDatetime | None = Field(None, alias="from")
+
+
+class Limit(BaseModel):
+    """How many."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(100, ge=1, le=10_000)
+
+
+class Acknowledge(BaseModel):
+    """All below a position was taken."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    offset: str
+
+
 class Rotate(BaseModel):
     """A new signing key; the present one counts for `overlap_s` more, by default as the settings say."""
 
@@ -141,12 +184,13 @@ async def start_position(body: bytes, feed_log: FeedLog) -> Position:
 async def resolve(start: Start, feed_log: FeedLog) -> Position:
     """The position of a start; `now` where it says nothing. Raises `MalformedPosition`, `PositionGone`."""
     if start.from_ is not None:
-        return await feed_log.at_time(_ms(start.from_))
+        return await feed_log.at_time(milliseconds(start.from_))
     position = await feed_log.resolve(TAIL if start.offset is None else start.offset)
     await feed_log.check(position)
     return position
 
 
-def _ms(moment: datetime) -> int:
+def milliseconds(moment: datetime) -> int:
+    """A time as Kafka has it, since 1970."""
     # Rounded up, so that nothing older comes; below 0 Kafka's numbers have other meanings.
     return max(-((EPOCH - moment) // timedelta(milliseconds=1)), 0)

@@ -17,12 +17,15 @@ from headrace.consumers.reading import Reading
 from headrace.consumers.relay.definition import TOPICS, Subscription, new_subscription_id
 from headrace.consumers.relay.definitions import Change, Definitions
 from headrace.consumers.relay.guard import Guard
+from headrace.consumers.relay.handshake import NotAgreed, agree
 from headrace.consumers.relay.http_client import HttpClient
 from headrace.consumers.relay.owners import Owners
+from headrace.consumers.relay.reports import ATTEMPTS
 from headrace.consumers.relay.secrets import open_credentials, open_keys, seal_credentials, seal_keys
 from headrace.consumers.relay.signing_key import current, new_signing_key, rotate
 from headrace.consumers.relay.target import Target
 from headrace.consumers.relay.vault import CannotOpen, CannotSeal, Vault
+from headrace.consumers.subscription_attempts import AskAttempts, attempts_page
 from headrace.consumers.subscription_list import page
 from headrace.consumers.subscription_request import Create, Resume, Rotate, Wanted, checked, patched, resolve
 from headrace.http.problems import Problem
@@ -70,7 +73,8 @@ class Subscriptions:
             web.post(f"{one}/secret/rotate", self._rotate),
             web.post(f"{one}/secret/reveal", self._reveal),
             *(web.post(f"{one}/{verb}", self._pass_on) for verb in OF_OWNER),
-            web.get(f"{one}/undelivered", self._pass_on),
+            *(web.get(f"{one}/{what}", self._pass_on) for what in ("undelivered", "events")),
+            web.get(f"{one}/attempts", self._attempts),
         ]
 
     async def start(self) -> None:
@@ -108,6 +112,7 @@ class Subscriptions:
             start = feed_log.token(await resolve(wanted, feed_log))
         except PositionError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}", errors=[{"pointer": "/offset"}]) from None
+        granted_per_min = await self._agree(wanted) if wanted.verify else None
         name, moment = wanted.name or new_subscription_id(), now()
         keys = (new_signing_key(wanted.signing, time.time()),)
         credentials = wanted.credentials()
@@ -122,6 +127,7 @@ class Subscriptions:
             created=moment,
             updated=moment,
             options=wanted.options(),
+            granted_per_min=granted_per_min,
         )
 
         def made(present: Subscription | None) -> Subscription:
@@ -180,6 +186,22 @@ class Subscriptions:
             except ValueError as error:
                 where = pointer.strip("/").replace("/", ".")
                 raise Problem(HTTPStatus.BAD_REQUEST, f"{where}: {error}.", errors=[{"pointer": pointer}]) from None
+
+    async def _agree(self, wanted: Wanted) -> int | None:
+        """The requests a minute that the endpoint allows; raises `Problem` 400 where it does not agree."""
+        rate = wanted.rate_limit_per_s
+        per_min = None if rate is None else max(int(rate * 60), 1)
+        try:
+            target = Target.of(wanted.url, wanted.client_tls())
+            return await agree(self._client, target, self._settings.webhook_origin, per_min)
+        except NotAgreed as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"url: {error}.", errors=[{"pointer": "/url"}]) from None
+
+    async def _attempts(self, request: web.Request) -> web.Response:
+        subscription = await self._known(request)
+        asked = checked(AskAttempts, orjson.dumps(dict(request.query)))
+        body = await attempts_page(await self._reading.log(ATTEMPTS), subscription.id, asked)
+        return web.Response(body=orjson.dumps(body), content_type="application/json")
 
     async def _delete(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]

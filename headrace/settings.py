@@ -128,6 +128,10 @@ class WebhookSettings(Settings):
     webhook_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_list)] = (
         Field((), description="Ports, `443,8443`, that webhooks may go to; without it any port.")
     )
+    webhook_origin: str = Field(
+        "headrace.invalid",
+        description="Your host name: who asks an endpoint whether it wants webhooks (WebHook-Request-Origin).",
+    )
 
 
 class ServeSettings(SecretsSettings, WebhookSettings):

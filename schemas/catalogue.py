@@ -13,6 +13,7 @@ from headrace.settings import Settings
 
 BUILT_IN = Path(__file__).resolve().parent
 DEAD_LETTER_HOURS = 30 * 24.0
+SUFFIX = ".dead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,11 @@ def directories(settings: Settings) -> list[Path]:
     return [BUILT_IN, *([settings.feeds.resolve()] if settings.feeds else [])]
 
 
+def dead_letters_of(feed: str) -> str:
+    """The name of the feed that holds the dead letters of a feed; those of dead letters stay where they are."""
+    return feed if feed.endswith(SUFFIX) else f"{feed}{SUFFIX}"
+
+
 def load_catalogue(settings: Settings) -> Catalogue:
     """Read all definitions; raises `FeedError` or `SchemaError` with the file and what to change."""
     found = directories(settings)
@@ -58,7 +64,7 @@ def load_catalogue(settings: Settings) -> Catalogue:
             _check_key(feed, schema, path)
             entry = Entry(feed, codec_of(feed, schema, ids))
             entries[feed.name] = entry
-            entries[f"{feed.name}.dead"] = _dead_letters(entry)
+            entries[dead_letters_of(feed.name)] = _dead_letters(entry)
     return Catalogue(entries)
 
 
@@ -85,7 +91,7 @@ def _dead_letters(entry: Entry) -> Entry:
     feed = entry.feed
     dead = replace(
         feed,
-        name=f"{feed.name}.dead",
+        name=dead_letters_of(feed.name),
         topic=feed.dead_letter_topic,
         description=f"Events of {feed.name} that could not be processed or delivered, with the reason.",
         partitions=1,

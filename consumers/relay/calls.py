@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from aiohttp import web
 
-from headrace.consumers.core.position import PositionError
+from headrace.consumers.core.feed_log import FeedLog
+from headrace.consumers.core.position import Position, PositionError
+from headrace.consumers.core.record import Record
+from headrace.consumers.core.tail import UnknownFeed
+from headrace.consumers.relay import replay
+from headrace.consumers.relay.catch_up import undelivered
 from headrace.consumers.relay.message import STRUCTURED, Message
 from headrace.consumers.relay.owner import Owner
-from headrace.consumers.relay.runner import Runner
-from headrace.consumers.subscription_request import start_position
+from headrace.consumers.relay.runner import Runner, TooMany
+from headrace.consumers.subscription_request import (
+    Acknowledge,
+    Limit,
+    Redeliver,
+    Since,
+    checked,
+    milliseconds,
+    resolve,
+    start_position,
+)
 from headrace.http.problems import Problem
+from headrace.kafka.offsets import UnknownTopic
 from headrace.schemas.avro_json import to_json
-from headrace.schemas.event import new_id, now
+from headrace.schemas.event import new_id, now, rfc3339
 from headrace.signing import header_id
 
 
@@ -27,11 +44,16 @@ class Calls:
         self._address = address
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Read with its status, seek, test."""
+        """Read with its status, and what only the owner can do."""
+        one = "/v1/subscriptions/{id}"
         return [
-            web.get("/v1/subscriptions/{id}", self._status),
-            web.post("/v1/subscriptions/{id}/seek", self._seek),
-            web.post("/v1/subscriptions/{id}/test", self._test),
+            web.get(one, self._status),
+            web.post(f"{one}/seek", self._seek),
+            web.post(f"{one}/test", self._test),
+            web.post(f"{one}/redeliver", self._redeliver),
+            web.get(f"{one}/undelivered", self._undelivered),
+            web.get(f"{one}/events", self._events),
+            web.post(f"{one}/ack", self._ack),
         ]
 
     async def _status(self, request: web.Request) -> web.Response:
@@ -51,6 +73,75 @@ class Calls:
             except PositionError as error:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
             await self._owner.move(runner, position)
+        return await self._status(request)
+
+    async def _redeliver(self, request: web.Request) -> web.Response:
+        wanted = checked(Redeliver, await request.read())
+        runner = self._runner(request)
+        feed_log = runner.feed_log
+        try:
+            if wanted.partition is not None and wanted.offset is not None:
+                found = await replay.one(runner, wanted.partition, int(wanted.offset))
+            elif wanted.dead_letters:
+                log = await self._owner.dead_letters(runner.subscription.feed)
+                found = await replay.dead_letters(runner, log, await _from(log, wanted.from_))
+            else:
+                found = await replay.between(runner, await resolve(wanted, feed_log), await _until(feed_log, wanted.to))
+            count = await runner.redeliver(found)
+        except TooMany as error:
+            raise Problem(HTTPStatus.CONFLICT, f"{error}; a seek moves the subscription there instead.") from None
+        except PositionError as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
+        if not count and wanted.partition is not None:
+            raise Problem(HTTPStatus.NOT_FOUND, "The log has no such event.")
+        return web.json_response({"events": count}, status=202)
+
+    async def _undelivered(self, request: web.Request) -> web.Response:
+        runner = self._runner(request)
+        since = checked(Since, orjson.dumps(dict(request.query)))
+        try:
+            log = await self._owner.dead_letters(runner.subscription.feed)
+            letters = [
+                letter
+                async for letter in replay.dead_letters_of(log, runner.subscription.id, await _from(log, since.from_))
+            ]
+        except (UnknownFeed, UnknownTopic):
+            letters = []
+        body = {
+            "offset": runner.feed_log.token(runner.position),
+            "lag": runner.lag,
+            "parked": [
+                {
+                    "partition": parked.partition,
+                    "offset": parked.offset,
+                    "attempt": parked.attempt,
+                    "next_attempt": rfc3339(parked.due_ms) if parked.due_ms else None,
+                }
+                for parked in sorted(runner.waiting(), key=lambda parked: (parked.partition, parked.offset))
+            ],
+            "dead_letters": [_told(letter) for letter in letters],
+        }
+        return web.Response(body=orjson.dumps(body), content_type="application/json")
+
+    async def _events(self, request: web.Request) -> web.Response:
+        """What was not delivered, for a client that catches up by itself and then acknowledges."""
+        runner = self._runner(request)
+        limit = checked(Limit, orjson.dumps(dict(request.query))).limit
+        batch = await undelivered(runner, limit)
+        body = b"[" + b",".join(runner.feed_log.json(record) for record in batch.records) + b"]"
+        headers = {"Stream-Next-Offset": runner.feed_log.token(batch.position), "Cache-Control": "no-store"}
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+    async def _ack(self, request: web.Request) -> web.Response:
+        wanted = checked(Acknowledge, await request.read())
+        name = self._runner(request).subscription.id
+        async with self._owner.lock(name):
+            runner = self._runner(request)
+            try:
+                position = await runner.feed_log.resolve(wanted.offset)
+            except PositionError as error:
+                raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
+            await self._owner.acknowledge(runner, position)
         return await self._status(request)
 
     async def _test(self, request: web.Request) -> web.Response:
@@ -84,3 +175,26 @@ class Calls:
                 HTTPStatus.MISDIRECTED_REQUEST, "This relay does not run the subscription; ask a gateway for its owner."
             )
         return runner
+
+
+def _told(letter: Record) -> dict[str, Any]:
+    said = replay.said_of(letter)
+    return {
+        "event_id": letter.id,
+        "partition": int(said["partition"]),
+        "offset": int(said["offset"]),
+        "reason": said["reason"],
+        "attempts": int(said.get("attempts", 0)),
+        "at": said["time"],
+    }
+
+
+async def _from(log: FeedLog, moment: datetime | None) -> Position:
+    return await log.beginning() if moment is None else await log.at_time(milliseconds(moment))
+
+
+async def _until(log: FeedLog, moment: datetime | None) -> Position:
+    if moment is None:
+        await log.refresh()
+        return log.tail
+    return await log.at_time(milliseconds(moment))

@@ -79,9 +79,13 @@ class Definitions(Mapping[str, Subscription]):
             self._producer = await self._blocking(self._begin)
         # Whatever another process writes from here on, it fences this producer first, and the commit fails.
         await self._table.catch_up()
-        changed = change(self._table.get(name))
+        present = self._table.get(name)
+        changed = change(present)
+        if changed is present:
+            return present
         await self._blocking(self._commit, self._producer, name, None if changed is None else changed.to_bytes())
-        await self._table.catch_up()
+        # Kafka shows what is committed a moment after it has said so.
+        await self._table.until(lambda: self._table.get(name) is not present)
         return changed
 
     async def _blocking(self, call: Callable[..., Any], *arguments: Any) -> Any:

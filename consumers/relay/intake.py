@@ -47,7 +47,7 @@ class Intake:
         self.types = types
         self.pump = pump
         self._found = found
-        self._start = start
+        self.start = start
         self._router = router
         self._take = take
         self._lanes: list[Lane] = []
@@ -57,7 +57,7 @@ class Intake:
     def _add_lanes(self) -> None:
         """A lane for every partition: a feed can get more of them."""
         for partition in range(len(self._lanes), len(self.feed_log.rings)):
-            self._lanes.append(Lane(self._found.lane(partition, self._start)))
+            self._lanes.append(Lane(self._found.lane(partition, self.start)))
 
     @property
     def lanes(self) -> list[Lane]:
@@ -121,10 +121,14 @@ class Intake:
 
     def _passed(self, records: list[Record], position: Position) -> None:
         for record in records:
-            if self._router.wants(self, record):
+            if self.wants(record):
                 self._accept(record)
         for lane, offset in zip(self._lanes, position, strict=True):
             lane.fetched = offset
+
+    def wants(self, record: Record) -> bool:
+        """Whether the subscription wants an event."""
+        return self._router.wants(self, record)
 
     def _accept(self, record: Record) -> None:
         if self._lanes[record.partition].take(record.offset):

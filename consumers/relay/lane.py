@@ -31,6 +31,10 @@ class Lane:
         """How many events were read and are not settled."""
         return len(self._unsettled)
 
+    def offsets(self) -> list[int]:
+        """The offsets of those."""
+        return list(self._unsettled)
+
     def take(self, offset: int) -> bool:
         """An event was read; False where it was settled before."""
         while self._skip and self._skip[0][1] <= offset:

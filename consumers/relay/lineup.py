@@ -17,7 +17,7 @@ from headrace.consumers.core.record import Record
 class Job:
     """An event on its way. `record` is None where it must be read again; `parked`: its reference is in Kafka.
 
-    `key` is None where the order of its key does not matter. `settled`: it is done.
+    `key` is None where the order of its key does not matter. `settled`: it is done. `dead`: see `Parked`.
     """
 
     partition: int
@@ -27,6 +27,7 @@ class Job:
     attempts: int = 0
     parked: bool = False
     settled: bool = False
+    dead: int | None = None
 
 
 class Lineup:
@@ -111,6 +112,23 @@ class Lineup:
             self._due_again.append(heapq.heappop(self._due)[2])
         self._set_alarm()
         on_due()
+
+    def hurry(self, places: set[tuple[int, int]]) -> None:
+        """Those of partition and offset that are due at a later time are ready now."""
+        hurried = [entry for entry in self._due if (entry[2].partition, entry[2].offset) in places]
+        self._due = [entry for entry in self._due if entry not in hurried]
+        heapq.heapify(self._due)
+        self._due_again.extend(job for _, _, job in sorted(hurried, key=lambda entry: entry[:2]))
+        self._set_alarm()
+
+    def withdraw(self, partition: int, offset: int) -> Job | None:
+        """Take one that is due at a later time out of the line: it is in flight."""
+        for entry in self._due:
+            if (entry[2].partition, entry[2].offset) == (partition, offset):
+                self._due.remove(entry)
+                heapq.heapify(self._due)
+                return entry[2]
+        return None
 
     def following(self, job: Job) -> Iterable[Job]:
         """Those that may soon go after a job in flight: its chain, itself first; without a key, all that are ready."""

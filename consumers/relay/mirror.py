@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 TOGETHER = 100
 """Groups that are written at a time, so that a thousand of them do not hold up the event loop."""
 
+AT_A_TIME = 1000
+"""Groups that are written by one call of `show`."""
+
 
 def group_of(subscription: str) -> str:
     """The consumer group that shows a subscription."""
@@ -38,6 +41,9 @@ class Mirror:
         """Show where these subscriptions stand; a failure is logged, and tried again at the next call."""
         self._shown = {name: position for name, position in self._shown.items() if name in running}
         moved = [name for name, runner in running.items() if self._shown.get(name) != runner.position]
+        # Those shown longest ago first: Kafka takes some 2,000 a second, and thousands may move all the time.
+        order = {name: number for number, name in enumerate(self._shown)}
+        moved = sorted(moved, key=lambda name: order.get(name, -1))[:AT_A_TIME]
         for start in range(0, len(moved), TOGETHER):
             async with self._writing:
                 await asyncio.gather(*(self._show(running, name) for name in moved[start : start + TOGETHER]))
@@ -54,6 +60,7 @@ class Mirror:
         except KafkaException as error:
             log.info("position_not_mirrored", subscription=name, reason=str(error))
         else:
+            self._shown.pop(name, None)
             self._shown[name] = position
 
     async def forget(self, name: str) -> None:

@@ -10,12 +10,15 @@ from typing import Any
 
 import orjson
 import structlog
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from headrace import metrics
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import MalformedPosition, Position, PositionGone
+from headrace.consumers.core.record import Record
 from headrace.consumers.core.tail import Tail, UnknownFeed
+from headrace.consumers.relay.catch_up import acknowledged
 from headrace.consumers.relay.definition import OWNERS, Subscription, position_partition
 from headrace.consumers.relay.definitions import Definitions
 from headrace.consumers.relay.endpoint import Endpoint
@@ -25,11 +28,20 @@ from headrace.consumers.relay.mirror import Mirror
 from headrace.consumers.relay.ownership import Entries
 from headrace.consumers.relay.router import Router
 from headrace.consumers.relay.runner import Runner
-from headrace.consumers.relay.state import Stored, base_record, stored, subscription_of
+from headrace.consumers.relay.state import (
+    Stored,
+    base_record,
+    lane_record,
+    parked_key,
+    stored,
+    subscription_of,
+)
 from headrace.consumers.relay.turns import Turns
 from headrace.consumers.relay.vault import CannotOpen
 from headrace.kafka.bridge import Outgoing, ProducerBridge, QueueFull, Undelivered
 from headrace.kafka.offsets import KafkaUnavailable, UnknownTopic
+from headrace.kafka.topics import ensure_topics
+from headrace.schemas.catalogue import dead_letters_of
 from headrace.schemas.event import now
 from headrace.settings import RelaySettings
 
@@ -62,6 +74,8 @@ class Owner:
         self._equipment = equipment
         self._mirror = mirror
         self._journal = Journal(bridge, settings.write_interval_s)
+        self._admin = admin
+        self._dead_letters_ready: set[str] = set()
         self._turns = Turns(settings.total_in_flight)
         self._routers: dict[str, Router] = {}
         self._definitions = Definitions(settings.kafka(), admin, self._defined)
@@ -199,6 +213,7 @@ class Owner:
         found = owned.get(subscription.state_key) or Stored()
         try:
             feed_log = await self._tail.log(subscription.feed)
+            await self._ensure_dead_letters(feed_log)
             try:
                 start = await feed_log.resolve(found.base or subscription.start)
             except PositionGone as error:
@@ -208,6 +223,8 @@ class Owner:
             UnknownFeed,
             UnknownTopic,
             KafkaUnavailable,
+            KafkaException,
+            TimeoutError,
             Undelivered,
             QueueFull,
             ValueError,
@@ -253,7 +270,27 @@ class Owner:
             turns=self._turns,
             router=self._router(feed_log),
             disable=lambda reason: self._spawn(self._disable(subscription, reason)),
+            dead_letter=lambda offset: self._dead_letter(subscription.feed, offset),
         )
+
+    async def _ensure_dead_letters(self, feed_log: FeedLog) -> None:
+        """Make the topic of a feed's dead letters before the first is written."""
+        dead = dead_letters_of(feed_log.entry.feed.name)
+        if dead in self._tail.catalogue and dead not in self._dead_letters_ready:
+            spec = self._tail.catalogue[dead].feed.topic_spec()
+            await ensure_topics(self._admin, [spec], replication_factor=self._settings.replication_factor)
+            self._dead_letters_ready.add(dead)
+
+    async def dead_letters(self, feed: str) -> FeedLog:
+        """The dead letters of a feed; raises `UnknownFeed`, `UnknownTopic`, `KafkaUnavailable`."""
+        return await self._tail.log(dead_letters_of(feed))
+
+    async def _dead_letter(self, feed: str, offset: int) -> Record:
+        log = await self.dead_letters(feed)
+        records = (await log.read((offset,), 1)).records
+        if not records or records[0].offset != offset:
+            raise PositionGone(f"{log.topic.topic}:0:{offset} is no longer kept", (offset,))
+        return records[0]
 
     def _router(self, feed_log: FeedLog) -> Router:
         feed = feed_log.entry.feed.name
@@ -302,6 +339,26 @@ class Owner:
             self._start(subscription, moved, position, feed_log, runner.endpoint)
             log.info("subscription_moved", subscription=subscription.id, epoch=moved.epoch)
             return
+
+    async def acknowledge(self, runner: Runner, position: Position) -> None:
+        """Take all below a position for delivered. The caller holds the subscription's lock; raises `Undelivered`.
+
+        It is a true statement of the same epoch: what an owner that does not know yet writes makes repeats at worst.
+        """
+        subscription = runner.subscription
+        await self._stop(runner)
+        found, done = acknowledged(runner.stored(), position)
+        records = [lane_record(subscription.state_key, found.epoch, p, lane) for p, lane in found.lanes.items()]
+        tombstones = [(parked_key(subscription.state_key, p.partition, p.offset), None) for p in done]
+        try:
+            await self._journal.write(subscription.id, [*records, *tombstones])
+        except (Undelivered, QueueFull):
+            found = runner.stored()
+            raise
+        finally:
+            owned = self._owned.get(position_partition(subscription.id))
+            if owned is not None:
+                self._start(subscription, found, runner.intake.start, runner.feed_log, runner.endpoint)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

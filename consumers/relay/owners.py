@@ -18,6 +18,8 @@ from headrace.kafka.table import Table
 
 AGAIN_S = 0.2
 CALL_S = 30.0
+PASSED_ON = ("Content-Type", "Cache-Control", "Retry-After", "Stream-Next-Offset")
+"""Of an owner's answer, besides status and body."""
 
 
 class Owners:
@@ -67,9 +69,8 @@ class Owners:
         async with self._session.request(method, f"http://{address}{path}", data=body) as answer:
             if answer.status == HTTPStatus.MISDIRECTED_REQUEST:
                 raise _NotTheOwner
-            return web.Response(
-                status=answer.status, body=await answer.read(), headers={"Content-Type": answer.headers["Content-Type"]}
-            )
+            headers = {name: answer.headers[name] for name in PASSED_ON if name in answer.headers}
+            return web.Response(status=answer.status, body=await answer.read(), headers=headers)
 
     async def close(self) -> None:
         """Stop following them."""

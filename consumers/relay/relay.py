@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterable
 
 import structlog
@@ -19,6 +20,7 @@ from headrace.consumers.relay.mirror import Mirror
 from headrace.consumers.relay.owner import Owner
 from headrace.consumers.relay.ownership import Ownership, OwnershipEnded
 from headrace.consumers.relay.reports import ATTEMPTS, EVENTS
+from headrace.consumers.relay.retention_watch import RetentionWatch
 from headrace.consumers.relay.vault import Vault
 from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import ProducerBridge
@@ -27,6 +29,11 @@ from headrace.schemas.catalogue import Catalogue
 from headrace.settings import RelaySettings
 
 log = structlog.get_logger(__name__)
+
+TOUCHED = 20
+"""Of so many subscriptions one is written at each look, though it has not moved by a delivery."""
+RETENTION_LOOKS = 10
+"""Looks between two at what the log is about to drop."""
 
 
 class Relay:
@@ -64,6 +71,7 @@ class Relay:
             guard=Guard(settings.webhook_allow, settings.webhook_ports),
         )
         self._mirror = Mirror(admin)
+        self._retention = RetentionWatch(admin)
         equipment = Equipment(settings, self._client, self._vault)
         self._owner = owner = Owner(settings, admin, self._tail, self._bridge, equipment, self._mirror)
         metrics.in_flight.set_function(lambda: sum(runner.in_flight for runner in list(owner.runners.values())))
@@ -104,10 +112,15 @@ class Relay:
         self._client.close()
 
     async def _look_after(self) -> None:
-        while True:
+        for number in itertools.count():
             await asyncio.sleep(self._settings.mirror_interval_s)
             try:
                 await self._look()
+                # What stands still is written now and then, so that a next owner does not read again what was skipped.
+                for runner in list(self._owner.runners.values())[number % TOUCHED :: TOUCHED]:
+                    runner.touch()
+                if number % RETENTION_LOOKS == 0:
+                    await self._retention.look(self._owner.runners.values())
             except Exception:
                 log.exception("looking_after_failed")
                 metrics.errors.labels("relay").inc()
@@ -118,6 +131,7 @@ class Relay:
             labels = (name, runner.subscription.feed)
             metrics.subscription_lag.labels(*labels).set(runner.lag)
             metrics.subscription_parked.labels(*labels).set(runner.parked)
+            metrics.subscription_breaker.labels(*labels).set(runner.breaker_number)
             if runner.feed_log.gone:
                 self._owner.reconcile_soon(name)
         await self._mirror.show(self._owner.runners)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from random import random
 from typing import Any
 
@@ -65,12 +65,14 @@ class Runner:
         turns: Turns,
         router: Router,
         disable: Callable[[str], None],
+        dead_letter: Callable[[int], Awaitable[Record]],
     ) -> None:
         self.subscription = subscription
         self.feed_log = feed_log
         self.epoch = found.epoch
         self.endpoint = endpoint
         self.parked = 0
+        self.hours_until_loss: float | None = None
         self.breaker = Breaker.from_record(found.endpoint, policy.limits)
         options = subscription.options
         self.intake = Intake(
@@ -87,6 +89,7 @@ class Runner:
         self._policy = policy
         self._journal = journal
         self._disable = disable
+        self._dead_letter = dead_letter
         self._last_error: str | None = None
         self._window = Window(policy.max_in_flight)
         self._rate = policy.rate()
@@ -129,6 +132,15 @@ class Runner:
         """Attempts under way."""
         return len(self._in_flight)
 
+    @property
+    def breaker_number(self) -> int:
+        """Whether its endpoint may be sent to, as the metric tells it."""
+        if self.subscription.state == "disabled":
+            return 4
+        if self.breaker.state != "closed":
+            return 2 if self.breaker.state == "open" else 1
+        return 3 if self.breaker.paused_until_s > time.time() else 0
+
     def status(self) -> dict[str, Any]:
         """How it stands now."""
         breaker = self.breaker
@@ -141,6 +153,7 @@ class Runner:
             "parked": self.parked,
             "delivered": self._counters.delivered,
             "failed": self._counters.failed,
+            "hours_until_loss": self.hours_until_loss,
             "last_error": self._last_error,
             "breaker": {
                 "state": breaker.state,
@@ -309,6 +322,8 @@ class Runner:
     async def _read_again(self, job: Job) -> Record:
         """An event from the log, and with it those that wait near it: one read for many."""
         partition, offset = job.partition, job.offset
+        if job.dead is not None:
+            return await self._dead_letter(job.dead)
         position = (*self.feed_log.tail[:partition], offset, *self.feed_log.tail[partition + 1 :])
         batch = await self.feed_log.read(position, AGAIN_EVENTS)
         found = {record.offset: record for record in batch.records if record.partition == partition}
@@ -388,9 +403,7 @@ class Runner:
     async def _park(self, jobs: list[Job], due_ms: list[int] | None = None) -> None:
         """Write the references of events, and only then let the position step over them."""
         times = due_ms or [0] * len(jobs)
-        references = [
-            Parked(job.partition, job.offset, job.attempts, at, job.key) for job, at in zip(jobs, times, strict=True)
-        ]
+        references = [_reference(job, at) for job, at in zip(jobs, times, strict=True)]
         if not await self._keeper.park(references):
             return  # the events stay unsettled: the position does not step over them
         for job in jobs:
@@ -404,8 +417,43 @@ class Runner:
             job.record = None
         self._keeper.mark()
 
+    async def redeliver(self, wanted: list[Parked]) -> int:
+        """Deliver events once more; those that wait already go at once. Returns how many it is.
+
+        They are parked, so that a next owner knows of them. Raises `TooMany`, `KafkaUnavailable`.
+        """
+        waiting = {(parked.partition, parked.offset) for parked in self.waiting()}
+        unsettled = {(p, offset) for p, lane in enumerate(self.intake.lanes) for offset in lane.offsets()}
+        new = [w for w in wanted if (w.partition, w.offset) not in waiting | unsettled]
+        if self.parked + len(new) > self._policy.max_parked:
+            raise TooMany(f"{len(new)} events, and {self.parked} wait already; at most {self._policy.max_parked} may")
+        await self._keeper.flush()
+        if not await self._keeper.park(new):
+            raise KafkaUnavailable("the events were not noted: ask again")
+        for parked in new:
+            self._restore(parked)
+        self._lineup.hurry({(w.partition, w.offset) for w in wanted} & waiting)
+        self.pump()
+        return len(wanted)
+
+    async def give_up(self, partition: int, offset: int, reason: str) -> None:
+        """Make a dead letter of a parked event that waits for its time; one in flight is left alone."""
+        job = self._lineup.withdraw(partition, offset)
+        if job is None:
+            return
+        try:
+            record = await self._read_again(job)
+        except PositionGone:
+            self.reports.lost(partition, offset, offset + 1)
+        except KafkaUnavailable:
+            self._lineup.put_back(job)
+            raise
+        else:
+            self.reports.dead_letter(record, f"{reason}; {self._last_error or 'not tried yet'}", job.attempts)
+        self._settle(job)
+
     def _restore(self, parked: Parked) -> None:
-        job = Job(parked.partition, parked.offset, parked.key, None, parked.attempt, parked=True)
+        job = Job(parked.partition, parked.offset, parked.key, None, parked.attempt, parked=True, dead=parked.dead)
         self.parked += 1
         self._lineup.add_failed(job, parked.due_ms)
 
@@ -442,16 +490,29 @@ class Runner:
         self._keeper.mark()
         await self._keeper.flush()
 
+    def waiting(self) -> list[Parked]:
+        """The parked events, with when they are due; those in flight are due at once."""
+        in_flight = (job for jobs in self._in_flight.values() for job in jobs)
+        waiting = {**dict.fromkeys([*self._cut_off, *self._gathered, *in_flight], 0), **self._lineup.waiting()}
+        return [_reference(job, due_ms) for job, due_ms in waiting.items() if job.parked]
+
     def stored(self) -> Stored:
         """What a next runner of the subscription goes on from; to be asked after `stop`."""
-        waiting = {**dict.fromkeys(self._cut_off, 0), **self._lineup.waiting()}
         return Stored(
             self.epoch,
             self.feed_log.token(self.position),
             self.intake.states(),
-            [Parked(j.partition, j.offset, j.attempts, due_ms, j.key) for j, due_ms in waiting.items() if j.parked],
+            self.waiting(),
             self.breaker.to_record(time.time()),
         )
+
+
+class TooMany(Exception):
+    """More events than may wait."""
+
+
+def _reference(job: Job, due_ms: int) -> Parked:
+    return Parked(job.partition, job.offset, job.attempts, due_ms, job.key, job.dead)
 
 
 def _told(at_s: float | None) -> str | None:

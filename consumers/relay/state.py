@@ -28,13 +28,17 @@ Run = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A reference to an event that failed: never its payload. `due_ms` is milliseconds since 1970."""
+    """A reference to an event that failed: never its payload. `due_ms` is milliseconds since 1970.
+
+    `dead` is the offset of its dead letter, where the log itself does not have it any more.
+    """
 
     partition: int
     offset: int
     attempt: int
     due_ms: int
     key: bytes | None = None
+    dead: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,8 @@ def parked_record(subscription: str, epoch: int, parked: Parked) -> tuple[bytes,
     value: dict[str, Any] = {"epoch": epoch, "attempt": parked.attempt, "due": parked.due_ms}
     if parked.key is not None:
         value["key"] = parked.key.hex()
+    if parked.dead is not None:
+        value["dead"] = parked.dead
     return parked_key(subscription, parked.partition, parked.offset), orjson.dumps(value)
 
 
@@ -143,5 +149,6 @@ def stored(records: Iterable[tuple[bytes, bytes]]) -> Stored:
             found.lanes[int(kind[1])] = LaneState(value["position"], tuple((a, b) for a, b in value["done"]))
         elif kind[0] == "parked":
             key = bytes.fromhex(value["key"]) if "key" in value else None
-            found.parked.append(Parked(int(kind[1]), int(kind[2]), value["attempt"], value["due"], key))
+            reference = Parked(int(kind[1]), int(kind[2]), value["attempt"], value["due"], key, value.get("dead"))
+            found.parked.append(reference)
     return found

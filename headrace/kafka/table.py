@@ -59,7 +59,11 @@ class Table(Mapping[str, V], Generic[V]):
         Raises `KafkaUnavailable`, also when nothing more came for 10 s.
         """
         ends = await self._offsets.ends(self.topic, len(self._positions))
-        while any(at < end for at, end in zip(self._positions, ends, strict=True)):
+        await self.until(lambda: all(at >= end for at, end in zip(self._positions, ends, strict=True)))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition that only new records can change; raises `KafkaUnavailable` as `catch_up` does."""
+        while not condition():
             self._moved.clear()
             try:
                 await asyncio.wait_for(self._moved.wait(), STALL_S)

@@ -107,6 +107,10 @@ class FakeJournal:
     behind = False
 
 
+async def no_dead_letter(offset: int) -> Record:
+    raise AssertionError(offset)
+
+
 def run(
     log: FeedLog,
     endpoint: FakeEndpoint,
@@ -128,6 +132,7 @@ def run(
         turns=Turns(1000),
         router=Router(log),
         disable=lambda reason: None,
+        dead_letter=no_dead_letter,
     )
 
 

@@ -1,0 +1,70 @@
+"""What a subscription has not delivered, in order: for a client that pulls while the endpoint is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from headrace.consumers.core.feed_log import Batch
+from headrace.consumers.core.position import Position
+from headrace.consumers.core.record import Record
+from headrace.consumers.relay.runner import Runner
+from headrace.consumers.relay.state import LaneState, Parked, Stored
+
+
+async def undelivered(runner: Runner, limit: int) -> Batch:
+    """At most `limit` events that are wanted and not delivered, parked ones too, and the position after them.
+
+    Raises `PositionGone`, `KafkaUnavailable`.
+    """
+    states = runner.intake.states()
+    parked = {(reference.partition, reference.offset) for reference in runner.waiting()}
+    position = _oldest(states, parked)
+    found: list[Record] = []
+    while len(found) < limit:
+        batch = await runner.feed_log.read(position, limit - len(found))
+        position = batch.position
+        if not batch.records:
+            break
+        found += [
+            record
+            for record in batch.records
+            if (record.partition, record.offset) in parked
+            or (not _settled(states, record) and runner.intake.wants(record))
+        ]
+    return Batch(found, position)
+
+
+def _oldest(states: dict[int, LaneState], parked: Iterable[tuple[int, int]]) -> Position:
+    oldest = {partition: state.position for partition, state in states.items()}
+    for partition, offset in parked:
+        oldest[partition] = min(oldest[partition], offset)
+    return tuple(oldest[partition] for partition in sorted(oldest))
+
+
+def _settled(states: dict[int, LaneState], record: Record) -> bool:
+    state = states.get(record.partition)
+    return state is not None and (
+        record.offset < state.position or any(first <= record.offset < end for first, end in state.done)
+    )
+
+
+def acknowledged(stored: Stored, position: Position) -> tuple[Stored, list[Parked]]:
+    """A state in which all below a position is done, and the parked events that are so done."""
+    lanes = dict(stored.lanes)
+    for partition, offset in enumerate(position):
+        lane = lanes.get(partition)
+        if lane is not None and lane.position < offset:
+            lanes[partition] = _advanced(lane, offset)
+    kept: list[Parked] = []
+    done: list[Parked] = []
+    for parked in stored.parked:
+        below = parked.partition < len(position) and parked.offset < position[parked.partition]
+        (done if below else kept).append(parked)
+    return Stored(stored.epoch, stored.base, lanes, kept, stored.endpoint), done
+
+
+def _advanced(lane: LaneState, offset: int) -> LaneState:
+    for first, end in lane.done:
+        if first <= offset < end:
+            offset = end
+    return LaneState(offset, tuple((first, end) for first, end in lane.done if first > offset))

@@ -1,0 +1,71 @@
+"""The attempts of one subscription: read from the feed of all attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Self
+
+import orjson
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from headrace.consumers.core.feed_log import BEGINNING, FeedLog
+from headrace.consumers.core.position import PositionError
+from headrace.consumers.subscription_request import milliseconds
+from headrace.http.problems import Problem
+
+READ_EVENTS = 1000
+MOST_READ = 50_000
+"""Attempts that are looked at for one page, of whatever subscription: a page may end before it is full."""
+
+
+class AskAttempts(BaseModel):
+    """Which attempts: from an offset token or a time on, of an outcome or an event."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    offset: str | None = None
+    from_: AwareDatetime | None = Field(None, alias="from")
+    limit: int = Field(100, ge=1, le=1000)
+    outcome: str | None = None
+    event_id: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.offset is not None and self.from_ is not None:
+            raise ValueError("say offset or from, not both")
+        return self
+
+    def wants(self, attempt: Mapping[str, Any]) -> bool:
+        """Whether an attempt is among them."""
+        return self.outcome in (None, attempt.get("outcome")) and self.event_id in (None, attempt.get("event_id"))
+
+
+async def attempts_page(log: FeedLog, subscription: str, asked: AskAttempts) -> dict[str, Any]:
+    """A page: `attempts`, and the `next_offset` to go on from. Raises `Problem` 400, `KafkaUnavailable`."""
+    try:
+        if asked.from_ is not None:
+            position = await log.at_time(milliseconds(asked.from_))
+        else:
+            position = await log.resolve(asked.offset or BEGINNING)
+    except PositionError as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
+    await log.refresh()
+    key, looked_at = subscription.encode(), 0
+    found: list[dict[str, Any]] = []
+    while len(found) < asked.limit and looked_at < MOST_READ:
+        batch = await log.read(position, READ_EVENTS)
+        if not batch.records:
+            break
+        looked_at += len(batch.records)
+        passed = list(position)
+        for record in batch.records:
+            passed[record.partition] = record.offset + 1
+            if record.key == key and asked.wants(attempt := orjson.loads(record.message.value() or b"{}")):
+                found.append(attempt)
+                if len(found) == asked.limit:
+                    break
+        else:
+            passed = list(batch.position)
+        position = tuple(passed)
+    return {"attempts": found, "next_offset": log.token(position)}
