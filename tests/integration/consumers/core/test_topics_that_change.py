@@ -97,22 +97,6 @@ async def test_a_position_that_retention_passed_is_gone_and_never_a_silent_gap(
         assert position == feed_log.tail
 
 
-async def test_one_record_that_retention_passed_is_gone(
-    admin: AdminClient, make_feed: Callable[..., str], open_tail: Callable[..., Any], write: Callable[..., None]
-) -> None:
-    feed = make_feed()
-    write(feed, [b"%d" % n for n in range(10)])
-    async with open_tail() as tail:
-        feed_log = await tail.log(feed)
-        assert (await feed_log.record(0, 4)).message.value() == b"4"
-        admin.delete_records([TopicPartition(feed, 0, 5)])[TopicPartition(feed, 0)].result()
-        with pytest.raises(PositionGone):
-            await feed_log.record(0, 3)
-        assert (await feed_log.record(0, 5)).message.value() == b"5"
-        with pytest.raises(PositionGone):
-            await feed_log.record(0, 10)
-
-
 async def test_a_token_of_a_topic_that_was_made_again_is_gone_and_its_data_is_never_the_old(
     admin: AdminClient,
     make_feed: Callable[..., str],

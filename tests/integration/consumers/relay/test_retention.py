@@ -93,7 +93,6 @@ async def test_a_range_that_the_log_dropped_unread_leaves_a_dead_letter_that_nam
         await until(lambda: _told(log, feed))
         said, value = letters(log, feed)[0]
         assert value is None
-        print("IDS", receiving.ids)
         assert (said["ce_deadletteroffset"], said["ce_deadletterend"]) == ("0", "12")
 
 
