@@ -18,7 +18,8 @@ from headrace.consumers.relay import replay
 from headrace.consumers.relay.catch_up import undelivered
 from headrace.consumers.relay.message import STRUCTURED, Message
 from headrace.consumers.relay.owner import Owner
-from headrace.consumers.relay.runner import Runner, TooMany
+from headrace.consumers.relay.runner import Runner
+from headrace.consumers.relay.settling import TooMany
 from headrace.consumers.subscription_request import (
     Acknowledge,
     Limit,

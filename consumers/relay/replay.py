@@ -8,7 +8,8 @@ from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position, widen
 from headrace.consumers.core.record import Record
 from headrace.consumers.relay.lineup import now_ms
-from headrace.consumers.relay.runner import Runner, TooMany
+from headrace.consumers.relay.runner import Runner
+from headrace.consumers.relay.settling import TooMany
 from headrace.consumers.relay.state import Parked
 from headrace.schemas.dead_letter import PREFIX
 

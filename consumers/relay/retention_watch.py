@@ -70,7 +70,7 @@ class RetentionWatch:
         safe_from = dict(enumerate(await runner.feed_log.at_time(before_ms)))
         waiting = [parked for parked in runner.waiting() if parked.dead is None]
         for parked in parked_at_risk(waiting, safe_from):
-            await runner.give_up(
+            await runner.settling.give_up(
                 parked.partition, parked.offset, "the log would have dropped it before its next attempt"
             )
 

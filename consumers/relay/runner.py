@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from random import random
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -20,14 +18,16 @@ from headrace.consumers.relay.breaker import Breaker, Change
 from headrace.consumers.relay.counters import Counters
 from headrace.consumers.relay.definition import Subscription
 from headrace.consumers.relay.endpoint import Endpoint, Outcome
+from headrace.consumers.relay.gathering import TROUBLE_S, Gathering
 from headrace.consumers.relay.intake import Intake
 from headrace.consumers.relay.journal import Journal
 from headrace.consumers.relay.keeper import Keeper
 from headrace.consumers.relay.lineup import Job, Lineup, now_ms
-from headrace.consumers.relay.outcome import Verdict
 from headrace.consumers.relay.policy import Policy
 from headrace.consumers.relay.reports import Reports
+from headrace.consumers.relay.rereading import Rereading
 from headrace.consumers.relay.router import Router
+from headrace.consumers.relay.settling import Settling, reference
 from headrace.consumers.relay.state import Parked, Stored
 from headrace.consumers.relay.turns import Turns
 from headrace.consumers.relay.window import Window
@@ -36,9 +36,8 @@ from headrace.schemas.event import rfc3339
 
 log = structlog.get_logger(__name__)
 
-AGAIN_EVENTS = 100
-TROUBLE_S = 1.0
-"""Pause after Kafka failed, before it is asked again."""
+BEHIND_S = 0.1
+"""Pause while more reports wait for Kafka than should."""
 
 HAND_OVER_S = 5.0
 """How long attempts under way may still take when the subscription goes to another owner; then they are repeated."""
@@ -71,7 +70,6 @@ class Runner:
         self.feed_log = feed_log
         self.epoch = found.epoch
         self.endpoint = endpoint
-        self.parked = 0
         self.hours_until_loss: float | None = None
         self.breaker = Breaker.from_record(found.endpoint, policy.limits)
         options = subscription.options
@@ -86,11 +84,10 @@ class Runner:
             pump=self.pump,
         )
         self.reports = Reports(subscription, feed_log, journal)
+        self._counters = Counters(subscription.feed)
         self._policy = policy
         self._journal = journal
         self._disable = disable
-        self._dead_letter = dead_letter
-        self._last_error: str | None = None
         self._window = Window(policy.max_in_flight)
         self._rate = policy.rate()
         self._running = subscription.state == "active"
@@ -101,18 +98,35 @@ class Runner:
             self.intake,
             journal,
             lambda: self.breaker.to_record(time.time()),
-            self._publish,
+            self._counters.publish,
+        )
+        self._rereading = Rereading(feed_log, self._lineup, dead_letter)
+        self.settling = Settling(
+            policy,
+            self.breaker,
+            self._lineup,
+            self.intake,
+            self._keeper,
+            self.reports,
+            self._rereading,
+            self._counters,
+        )
+        self._gathering = Gathering(
+            subscription,
+            self._lineup,
+            self.intake,
+            self.settling,
+            self._keeper,
+            self.reports,
+            self.breaker,
+            self.pump,
         )
         self._place = turns.place(self._send)
-        self._gathered: list[Job] = []
-        self._gathered_s = 0.0
         self._alarm: asyncio.TimerHandle | None = None
         self._in_flight: dict[asyncio.Task[None], list[Job]] = {}
-        self._reading: asyncio.Task[None] | None = None
         self._cut_off: list[Job] = []
-        self._counters = Counters(subscription.feed)
         for parked in sorted(found.parked, key=lambda p: (p.partition, p.offset)):
-            self._restore(parked)
+            self.settling.restore(parked)
         self.pump()
 
     # What people see
@@ -126,6 +140,11 @@ class Runner:
     def lag(self) -> int:
         """Events of the feed that were not delivered yet, counted in offsets."""
         return self.intake.lag + self.parked
+
+    @property
+    def parked(self) -> int:
+        """Events that wait for their retry."""
+        return self.settling.parked
 
     @property
     def in_flight(self) -> int:
@@ -154,7 +173,7 @@ class Runner:
             "delivered": self._counters.delivered,
             "failed": self._counters.failed,
             "hours_until_loss": self.hours_until_loss,
-            "last_error": self._last_error,
+            "last_error": self.settling.last_error,
             "breaker": {
                 "state": breaker.state,
                 "failing_since": _told(breaker.failing_since_s),
@@ -173,44 +192,28 @@ class Runner:
     def _send(self) -> bool:
         """A turn: start one attempt; False where there is nothing to send, or it may not be sent now."""
         now_s = time.time()
-        if not self._running or len(self._in_flight) >= self._window.size or self._journal.behind:
+        if not self._running or len(self._in_flight) >= self._window.size:
             return False
-        if not self.breaker.may_start(now_s):
-            self._ring_at(self.breaker.next_change(now_s))
+        may_at_s = self._may_send_at(now_s)
+        if may_at_s is None or may_at_s > now_s:
+            self._ring_at(may_at_s)
             return False
-        if not self._gather(now_s):
-            return False
-        if self._rate is not None and (wait_s := self._rate.take(time.monotonic())) > 0:
-            self._ring_at(now_s + wait_s)
-            return False
-        jobs, self._gathered = self._gathered, []
+        jobs = self._gathering.take()
         task = asyncio.ensure_future(self._attempt(jobs, self.breaker.started(), self._window.generation))
         self._in_flight[task] = jobs
         task.add_done_callback(self._ended)
         return True
 
-    def _gather(self, now_s: float) -> bool:
-        """Bring together what goes into one request; True where it is ready to go."""
-        batch = self._policy.batch
-        while len(self._gathered) < batch.max_events:
-            if (job := self._next()) is None:
-                break
-            if not self._gathered:
-                self._gathered_s = now_s
-            self._gathered.append(job)
-        if not self._gathered:
-            return False
-        if len(self._gathered) == batch.max_events or batch.max_wait_ms == 0:
-            return True
-        waited_until_s = self._gathered_s + batch.max_wait_ms / 1000
-        self._ring_at(waited_until_s)
-        return now_s >= waited_until_s
-
-    def _next(self) -> Job | None:
-        """The next event; a probe is best made with one that has not failed, as a bad one fails on a good endpoint."""
-        if self.breaker.state == "closed":
-            return self._lineup.take() or self._read_on()
-        return self._lineup.take_new() or self._read_on() or self._lineup.take()
+    def _may_send_at(self, now_s: float) -> float | None:
+        """When the next request may go; None where only something new decides."""
+        if self._journal.behind:
+            return now_s + BEHIND_S
+        if not self.breaker.may_start(now_s):
+            return self.breaker.next_change(now_s)
+        ready_s = self._gathering.ready_at(now_s)
+        if ready_s is None or ready_s > now_s or self._rate is None:
+            return ready_s
+        return now_s + self._rate.take(time.monotonic())
 
     def _ring_at(self, at_s: float | None) -> None:
         """Pump at a time; an earlier alarm stays."""
@@ -228,48 +231,9 @@ class Runner:
         self._alarm = None
         self.pump()
 
-    def _read_on(self) -> Job | None:
-        """Read on from memory for the next that may go; what needs waiting is done in a task, which then pumps."""
-        # A batch may hold nothing that may go: what was done before, or waits behind a failed one of its key.
-        while self._reading is None and self.parked < self._policy.max_parked:
-            if self.intake.full:
-                if waiting := self._lineup.behind_parked():
-                    self._reading = asyncio.ensure_future(self._guard(self._park(waiting)))
-                return None
-            read = self.intake.read_memory()
-            if read is None:
-                self._reading = asyncio.ensure_future(self._guard(self.intake.read_history()))
-                return None
-            if (job := self._lineup.take()) is not None or not read:
-                return job
-        return None
-
     def _take(self, record: Record) -> None:
         key = record.key if self.subscription.options.ordering == "key" else None
         self._lineup.add(Job(record.partition, record.offset, key, record))
-
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-            self._keeper.mark()
-        except PositionGone as error:
-            self._skip_gap(error)
-        except KafkaUnavailable as error:
-            log.warning("subscription_waits_for_kafka", subscription=self.subscription.id, reason=str(error))
-            await asyncio.sleep(TROUBLE_S)
-        except Exception:
-            log.exception("reading_failed", subscription=self.subscription.id)
-            metrics.errors.labels("relay").inc()
-            await asyncio.sleep(TROUBLE_S)
-        finally:
-            self._reading = None
-        self.pump()
-
-    def _skip_gap(self, error: PositionGone) -> None:
-        """The log dropped events before they were delivered: say so, and go on with what is left."""
-        for partition, first, end in self.intake.skip_to(error.earliest):
-            self.reports.lost(partition, first, end)
-        self._keeper.mark()
 
     # Attempts
 
@@ -277,11 +241,10 @@ class Runner:
         records: list[Record] = []
         for job in list(jobs):
             try:
-                records.append(job.record or await self._read_again(job))
+                records.append(await self._rereading.record(job))
             except PositionGone:
-                self.reports.lost(job.partition, job.offset, job.offset + 1)
                 jobs.remove(job)
-                self._settle(job)
+                self.settling.lost(job)
             except KafkaUnavailable as error:
                 jobs.remove(job)
                 self._lineup.retry_at(job, now_ms() + int(TROUBLE_S * 1000))
@@ -295,14 +258,13 @@ class Runner:
         change = self.breaker.ended(probe, verdict, time.time())
         if change is not None:
             self._changed(change, outcome)
+        tried = list(zip(jobs, records, strict=True))
         if verdict.delivered:
-            for job, record in zip(jobs, records, strict=True):
-                self.reports.attempt(record, job.attempts + 1, outcome, None)
-                self._counters.count_delivered(record.size_bytes, record.timestamp_ms)
-                self._settle(job)
+            self.settling.delivered(tried, outcome)
         else:
-            self._last_error = outcome.error
-            await self._fail(list(zip(jobs, records, strict=True)), outcome)
+            await self.settling.failed(tried, outcome)
+            if self.settling.full and self.breaker.trip(time.time()):
+                self._changed("opened", outcome)
         if verdict.action == "disable":
             self._disable(f"the endpoint said so ({outcome.error or outcome.status})")
         elif self.breaker.should_disable:
@@ -319,21 +281,6 @@ class Runner:
             self._window.restart()
         self._keeper.mark()
 
-    async def _read_again(self, job: Job) -> Record:
-        """An event from the log, and with it those that wait near it: one read for many."""
-        partition, offset = job.partition, job.offset
-        if job.dead is not None:
-            return await self._dead_letter(job.dead)
-        position = (*self.feed_log.tail[:partition], offset, *self.feed_log.tail[partition + 1 :])
-        batch = await self.feed_log.read(position, AGAIN_EVENTS)
-        found = {record.offset: record for record in batch.records if record.partition == partition}
-        if offset not in found:
-            raise PositionGone(f"{self.feed_log.topic.topic}:{partition}:{offset} is no longer kept", position)
-        for other in itertools.islice(self._lineup.following(job), AGAIN_EVENTS):
-            if other.partition == partition and other.record is None:
-                other.record = found.get(other.offset)
-        return found[offset]
-
     def _ended(self, task: asyncio.Task[None]) -> None:
         jobs = self._in_flight.pop(task)
         if task.cancelled():
@@ -347,120 +294,13 @@ class Runner:
         self._place.release()
         self.pump()
 
-    def _settle(self, job: Job) -> None:
-        """An event is done."""
-        job.settled = True
-        if job.parked:
-            self.parked -= 1
-            self._keeper.unpark(job)
-        else:
-            self.intake.settle(job.partition, job.offset)
-            self._keeper.mark()
-        self._lineup.settle(job)
-
-    async def _fail(self, failed: list[tuple[Job, Record]], outcome: Outcome) -> None:
-        self._counters.count_failed()
-        now = now_ms()
-        to_park: list[tuple[Job, int]] = []
-        for job, record in failed:
-            number = job.attempts + 1
-            wait_s = self._wait_s(number, outcome.verdict)
-            if wait_s is None:
-                self.reports.attempt(record, number, outcome, None)
-                self.reports.dead_letter(record, outcome.error or "refused", number)
-                self._settle(job)
-                continue
-            due_ms = now + int(wait_s * 1000)
-            self.reports.attempt(record, number, outcome, due_ms)
-            if self._endpoint_fails(outcome.verdict):
-                # Its endpoint is at fault, not the event: it keeps its attempts and its place.
-                self._lineup.put_back(job)
-                continue
-            job.attempts = number
-            to_park.append((job, due_ms))
-        self._keeper.mark()
-        if to_park:
-            await self._park([job for job, _ in to_park], [due_ms for _, due_ms in to_park])
-            for job, due_ms in to_park:
-                self._lineup.retry_at(job, due_ms)
-            if self.parked >= self._policy.max_parked and self.breaker.trip(time.time()):
-                self._changed("opened", outcome)
-
-    def _endpoint_fails(self, verdict: Verdict) -> bool:
-        stopped = verdict.action == "disable" or verdict.pause_s is not None or self.breaker.state != "closed"
-        return stopped and verdict.health == "failing"
-
-    def _wait_s(self, number: int, verdict: Verdict) -> float | None:
-        if verdict.action == "dead_letter":
-            return None
-        if verdict.action == "disable" or self._endpoint_fails(verdict):
-            return max(self.breaker.probe_at_s - time.time(), 0.0)
-        schedule = self._policy.schedule
-        return (schedule.short if verdict.action == "retry_short" else schedule).wait_s(number, random)
-
-    # Parking
-
-    async def _park(self, jobs: list[Job], due_ms: list[int] | None = None) -> None:
-        """Write the references of events, and only then let the position step over them."""
-        times = due_ms or [0] * len(jobs)
-        references = [_reference(job, at) for job, at in zip(jobs, times, strict=True)]
-        if not await self._keeper.park(references):
-            return  # the events stay unsettled: the position does not step over them
-        for job in jobs:
-            if job.settled:
-                self._keeper.unpark(job)  # it was delivered while its reference was being written
-                continue
-            if not job.parked:
-                job.parked = True
-                self.parked += 1
-                self.intake.settle(job.partition, job.offset)
-            job.record = None
-        self._keeper.mark()
-
-    async def redeliver(self, wanted: list[Parked]) -> int:
-        """Deliver events once more; those that wait already go at once. Returns how many it is.
-
-        They are parked, so that a next owner knows of them. Raises `TooMany`, `KafkaUnavailable`.
-        """
-        waiting = {(parked.partition, parked.offset) for parked in self.waiting()}
-        unsettled = {(p, offset) for p, lane in enumerate(self.intake.lanes) for offset in lane.offsets()}
-        new = [w for w in wanted if (w.partition, w.offset) not in waiting | unsettled]
-        if self.parked + len(new) > self._policy.max_parked:
-            raise TooMany(f"{len(new)} events, and {self.parked} wait already; at most {self._policy.max_parked} may")
-        await self._keeper.flush()
-        if not await self._keeper.park(new):
-            raise KafkaUnavailable("the events were not noted: ask again")
-        for parked in new:
-            self._restore(parked)
-        self._lineup.hurry({(w.partition, w.offset) for w in wanted} & waiting)
-        self.pump()
-        return len(wanted)
-
-    async def give_up(self, partition: int, offset: int, reason: str) -> None:
-        """Make a dead letter of a parked event that waits for its time; one in flight is left alone."""
-        job = self._lineup.withdraw(partition, offset)
-        if job is None:
-            return
-        try:
-            record = await self._read_again(job)
-        except PositionGone:
-            self.reports.lost(partition, offset, offset + 1)
-        except KafkaUnavailable:
-            self._lineup.put_back(job)
-            raise
-        else:
-            self.reports.dead_letter(record, f"{reason}; {self._last_error or 'not tried yet'}", job.attempts)
-        self._settle(job)
-
-    def _restore(self, parked: Parked) -> None:
-        job = Job(parked.partition, parked.offset, parked.key, None, parked.attempt, parked=True, dead=parked.dead)
-        self.parked += 1
-        self._lineup.add_failed(job, parked.due_ms)
-
     # What is kept
 
-    def _publish(self) -> None:
-        self._counters.publish()
+    async def redeliver(self, wanted: list[Parked]) -> int:
+        """Deliver events once more. Returns how many it is; raises `TooMany`, `KafkaUnavailable`."""
+        await self.settling.redeliver(wanted, self.waiting())
+        self.pump()
+        return len(wanted)
 
     def touch(self) -> None:
         """Write where it stands, though nothing was delivered: what it skipped is not read again by a next owner."""
@@ -477,24 +317,21 @@ class Runner:
         self._lineup.close()
         if self._alarm is not None:
             self._alarm.cancel()
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
+        await self._gathering.close()
         if self._in_flight:
             _, cut_off = await asyncio.wait(self._in_flight, timeout=HAND_OVER_S)
             for task in cut_off:
                 task.cancel()
             await asyncio.gather(*cut_off, return_exceptions=True)
-        self._cut_off += self._gathered
-        self._gathered = []
+        self._cut_off += self._gathering.take()
         self._keeper.mark()
         await self._keeper.flush()
 
     def waiting(self) -> list[Parked]:
         """The parked events, with when they are due; those in flight are due at once."""
         in_flight = (job for jobs in self._in_flight.values() for job in jobs)
-        waiting = {**dict.fromkeys([*self._cut_off, *self._gathered, *in_flight], 0), **self._lineup.waiting()}
-        return [_reference(job, due_ms) for job, due_ms in waiting.items() if job.parked]
+        waiting = {**dict.fromkeys([*self._cut_off, *self._gathering.jobs, *in_flight], 0), **self._lineup.waiting()}
+        return [reference(job, due_ms) for job, due_ms in waiting.items() if job.parked]
 
     def stored(self) -> Stored:
         """What a next runner of the subscription goes on from; to be asked after `stop`."""
@@ -505,14 +342,6 @@ class Runner:
             self.waiting(),
             self.breaker.to_record(time.time()),
         )
-
-
-class TooMany(Exception):
-    """More events than may wait."""
-
-
-def _reference(job: Job, due_ms: int) -> Parked:
-    return Parked(job.partition, job.offset, job.attempts, due_ms, job.key, job.dead)
 
 
 def _told(at_s: float | None) -> str | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from prometheus_client import REGISTRY
 from support.receiver import receiver, status
@@ -38,7 +38,12 @@ def letters(log: Log, feed: str) -> list[tuple[dict[str, str], bytes | None]]:
             if message.error() is not None:
                 consumer.close()
                 return found
-            found.append(({name: bytes(value).decode() for name, value in message.headers() or []}, message.value()))
+            found.append((_said(message), message.value()))
+
+
+def _said(message: Message) -> dict[str, str]:
+    headers = cast("list[tuple[str, bytes]]", message.headers() or [])
+    return {name: value.decode() for name, value in headers}
 
 
 async def test_hours_until_loss_are_told_while_something_waits(api: Api, log: Log) -> None:
