@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Each has a Kafka of its own, some 400 MB.
+TEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 
@@ -27,7 +29,8 @@ run: $(INSTALLED) ## Run the main job: broker, gateway, worker, relay, and real 
 
 .PHONY: test
 test: $(INSTALLED) ## Run the tests against a real, embedded Kafka
-	$(BIN)/pytest -m "not faults and not containers"
+	$(BIN)/pytest -m "not faults and not containers" -n $(TEST_WORKERS) --dist loadfile \
+		tests/integration/streams tests/end_to_end tests/integration tests/unit tests/faults
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) ## Kill every service in turn under load, and look for lost events

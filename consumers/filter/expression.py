@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import cel
@@ -47,7 +48,12 @@ class Filter:
 
     @classmethod
     def parse(cls, text: str) -> Filter:
-        """Read a filter; raises `InvalidFilter`, which says what is wrong and where."""
+        """Read a filter; raises `InvalidFilter`, which says what is wrong and where. Equal ones are read once."""
+        return _parse(text)
+
+    @classmethod
+    def read(cls, text: str) -> Filter:
+        """The same, without looking whether it was read before."""
         if len(text) > MAX_CHARACTERS:
             raise InvalidFilter(f"a filter has at most {MAX_CHARACTERS} characters, not {len(text)}")
         program = _compile(text)
@@ -72,6 +78,11 @@ class Filter:
     def evaluate(self, view: View) -> bool:
         """What CEL says, without what the equalities say before."""
         return view.large.isdisjoint(self.reads.paths) and view.evaluate(self._program) is True
+
+
+@lru_cache(maxsize=20_000)
+def _parse(text: str) -> Filter:
+    return Filter.read(text)
 
 
 def _compile(text: str) -> cel.Program:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
+from confluent_kafka import KafkaError
 
 from headrace import metrics
 from headrace.consumers.relay.definition import POSITIONS, position_partition
@@ -101,9 +102,16 @@ class Journal:
         except QueueFull:
             self._reports = reports + self._reports
             raise
-        failed = [
-            (report, result) for report, result in zip(reports, results, strict=True) if not isinstance(result, Ack)
-        ]
+        failed: list[tuple[Outgoing, KafkaError]] = []
+        for report, result in zip(reports, results, strict=True):
+            if isinstance(result, Ack):
+                continue
+            if result.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                # It will never be taken; its event is where it was, in the log.
+                log.error("report_too_large", topic=report.topic, size_bytes=report.size_bytes)
+                metrics.errors.labels("relay").inc()
+            else:
+                failed.append((report, result))
         if failed:
             self._reports = [report for report, _ in failed] + self._reports
             raise Undelivered(failed[0][1])

@@ -30,6 +30,7 @@ from headrace.settings import RelaySettings
 
 log = structlog.get_logger(__name__)
 
+SLICE = 200
 TOUCHED = 20
 """Of so many subscriptions one is written at each look, though it has not moved by a delivery."""
 RETENTION_LOOKS = 10
@@ -127,7 +128,11 @@ class Relay:
 
     async def _look(self) -> None:
         self._client.sweep()
-        for name, runner in list(self._owner.runners.items()):
+        for number, (name, runner) in enumerate(list(self._owner.runners.items())):
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)  # of thousands, some at a time
+            if self._owner.runners.get(name) is not runner:
+                continue
             labels = (name, runner.subscription.feed)
             metrics.subscription_lag.labels(*labels).set(runner.lag)
             metrics.subscription_parked.labels(*labels).set(runner.parked)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headrace.consumers.relay.intake import Intake
 
 READ_EVENTS = 5000
-REMEMBERED = 5000
+REMEMBERED = 1000
 """Events whose matches are remembered for those that read by themselves: many catch up from about the same place."""
 
 
