@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from integration.consumers.relay.conftest import running_relay
 from prometheus_client import REGISTRY
 from support.receiver import receiver, status
 from support.waiting import until
@@ -16,9 +18,16 @@ from support.waiting import until
 if TYPE_CHECKING:
     from integration.consumers.relay.conftest import Api, Log
 
-pytestmark = pytest.mark.usefixtures("relay")
+pytestmark = pytest.mark.usefixtures("forgetful_relay")
 
 HOUR_MS = 3_600_000
+
+
+@pytest.fixture(scope="module")
+async def forgetful_relay(log: Log) -> AsyncIterator[str]:
+    """A relay that keeps nothing in memory: what the log has dropped is gone."""
+    async with running_relay(log, ring_bytes=0) as address:
+        yield address
 
 
 def keep_for(log: Log, topic: str, retention_ms: int) -> None:
