@@ -14,19 +14,22 @@ from headrace.schemas.event import KafkaHeaders, event_id, to_structured_json
 class Record:
     """One record of one partition. `json()` is built on first use and shared by all who read the record."""
 
-    __slots__ = ("_json", "message", "offset", "partition", "size_bytes")
+    __slots__ = ("_id", "_json", "message", "offset", "partition", "size_bytes")
 
     def __init__(self, message: Message, partition: int, offset: int) -> None:
         self.message = message
         self.partition = partition
         self.offset = offset
         self.size_bytes = len(message) + 300  # the allowance is for the key, the headers and the objects around them
+        self._id: str | None = None
         self._json: bytes | None = None
 
     @property
     def id(self) -> str:
         """The event's id."""
-        return event_id(self.headers, self.message.topic() or "", self.partition, self.offset)
+        if self._id is None:
+            self._id = event_id(self.headers, self.message.topic() or "", self.partition, self.offset)
+        return self._id
 
     @property
     def headers(self) -> KafkaHeaders:

@@ -3,8 +3,37 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
+
+from prometheus_client import Histogram
 
 from headrace import metrics
+
+
+class Tally:
+    """Observations for a histogram, brought to it by `publish`: a bisection each instead of a lock for each bucket."""
+
+    __slots__ = ("_bounds", "_counts", "_histogram", "_sum")
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._bounds = histogram._upper_bounds
+        self._counts = [0] * len(self._bounds)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def publish(self) -> None:
+        """Add what was counted since the last time."""
+        for bucket, count in zip(self._histogram._buckets, self._counts, strict=True):
+            if count:
+                bucket.inc(count)
+        self._histogram._sum.inc(self._sum)
+        self._counts = [0] * len(self._bounds)
+        self._sum = 0.0
 
 
 class Counters:
@@ -29,7 +58,7 @@ class Counters:
         self._published = (0, 0, 0)
         self._events_out = metrics.events_out.labels(feed, "webhook")
         self._bytes_out = metrics.bytes_out.labels(feed, "webhook")
-        self._latency = metrics.latency_seconds.labels(feed, "webhook")
+        self._latency = Tally(metrics.latency_seconds.labels(feed, "webhook"))
         self._attempts_delivered = metrics.attempts.labels(feed, "delivered")
         self._attempts_failed = metrics.attempts.labels(feed, "failed")
 
@@ -53,3 +82,4 @@ class Counters:
         self._attempts_delivered.inc(delivered)
         self._bytes_out.inc(delivered_bytes)
         self._attempts_failed.inc(failed)
+        self._latency.publish()

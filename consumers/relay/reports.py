@@ -35,6 +35,7 @@ class Reports:
         self._feed_log = feed_log
         self._journal = journal
         self._key = subscription.id.encode()
+        self._whose = {"subscription": subscription.id, "feed": subscription.feed}
         self._tells_attempts = subscription.feed != ATTEMPTS
 
     def attempt(self, record: Record, number: int, outcome: Outcome, due_ms: int | None) -> None:
@@ -42,8 +43,7 @@ class Reports:
         if not self._tells_attempts:
             return
         told = {
-            "subscription": self._subscription.id,
-            "feed": self._subscription.feed,
+            **self._whose,
             "event_id": record.id,
             "partition": record.partition,
             "offset": record.offset,
@@ -54,7 +54,7 @@ class Reports:
             "error_class": outcome.error_class,
             "error": outcome.error,
             "seconds": seconds_of(outcome.phases),
-            "answer": outcome.answer.decode("utf-8", "replace"),
+            "answer": outcome.answer.decode("utf-8", "replace") if outcome.answer else "",
             "next_attempt": None if due_ms is None else rfc3339(due_ms),
         }
         self._journal.report(Outgoing(ATTEMPTS, self._key, orjson.dumps(told)))
@@ -109,8 +109,7 @@ class Reports:
     def event(self, what: str, **members: Any) -> None:
         """Something that operators should know."""
         told = {
-            "subscription": self._subscription.id,
-            "feed": self._subscription.feed,
+            **self._whose,
             "event": what,
             "at": now(),
             **members,
@@ -121,9 +120,10 @@ class Reports:
 def seconds_of(phases: Phases) -> dict[str, float]:
     """How long each phase of an attempt took; 0 where it was not needed, as on a kept connection."""
     return {
-        "dns": round(phases.dns_s, 6),
-        "connect": round(phases.connect_s, 6),
-        "tls": round(phases.tls_s, 6),
-        "first_byte": round(phases.first_byte_s, 6),
-        "total": round(phases.total_s, 6),
+        # Whole microseconds by int(): round() costs three times as much, and this is made for every attempt.
+        "dns": int(phases.dns_s * 1e6) / 1e6,
+        "connect": int(phases.connect_s * 1e6) / 1e6,
+        "tls": int(phases.tls_s * 1e6) / 1e6,
+        "first_byte": int(phases.first_byte_s * 1e6) / 1e6,
+        "total": int(phases.total_s * 1e6) / 1e6,
     }
