@@ -72,6 +72,8 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[Answer] | None = None
         self._answer = Answer(Phases())
         self._keep_bytes = 0
+        self._deadline_s = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
         self._sent_s = 0.0
         self._received_bytes = 0
         self._body_bytes = 0
@@ -98,15 +100,31 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
-        # Cheaper than asyncio.timeout, and all requests pass here.
-        alarm = loop.call_at(deadline_s, self._fail, TimeoutError())
+        self._watch_until(deadline_s)
         self._sent_s = time.perf_counter()
         self._transport.write(request)
         try:
             return await self._waiter
         finally:
-            alarm.cancel()
             self._waiter = None
+
+    def _watch_until(self, deadline_s: float) -> None:
+        """Set the alarm: one that rings too early looks again, so that it need not be set for every request."""
+        self._deadline_s = deadline_s
+        if self._alarm is not None and self._alarm.when() > deadline_s:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_at(deadline_s, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._waiter is None:
+            return
+        if asyncio.get_running_loop().time() < self._deadline_s:
+            self._watch_until(self._deadline_s)
+        else:
+            self._fail(TimeoutError())
 
     def abort(self) -> None:
         """Close at once."""
@@ -143,6 +161,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is closed, by whichever side."""
         self._transport = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         if self._waiter is None or self._waiter.done():
             return
         if self._received_bytes == 0:

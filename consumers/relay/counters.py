@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from functools import cache
 
 from prometheus_client import Histogram
 
@@ -28,12 +29,24 @@ class Tally:
 
     def publish(self) -> None:
         """Add what was counted since the last time."""
+        if not self._sum:
+            return
         for bucket, count in zip(self._histogram._buckets, self._counts, strict=True):
             if count:
                 bucket.inc(count)
         self._histogram._sum.inc(self._sum)
         self._counts = [0] * len(self._bounds)
         self._sum = 0.0
+
+
+# Shared by all that are counted there: thousands of subscriptions need not have thousands of them.
+_DELIVERED = Tally(metrics.attempt_seconds.labels("delivered"))
+_FAILED = Tally(metrics.attempt_seconds.labels("failed"))
+
+
+@cache
+def _latency(feed: str) -> Tally:
+    return Tally(metrics.latency_seconds.labels(feed, "webhook"))
 
 
 class Counters:
@@ -58,9 +71,13 @@ class Counters:
         self._published = (0, 0, 0)
         self._events_out = metrics.events_out.labels(feed, "webhook")
         self._bytes_out = metrics.bytes_out.labels(feed, "webhook")
-        self._latency = Tally(metrics.latency_seconds.labels(feed, "webhook"))
+        self._latency = _latency(feed)
         self._attempts_delivered = metrics.attempts.labels(feed, "delivered")
         self._attempts_failed = metrics.attempts.labels(feed, "failed")
+
+    def count_attempt(self, seconds: float, *, delivered: bool) -> None:
+        """An attempt has ended after so long."""
+        (_DELIVERED if delivered else _FAILED).observe(seconds)
 
     def count_delivered(self, size_bytes: int, timestamp_ms: int) -> None:
         """An event was delivered. `timestamp_ms` is its record's, since 1970; below 0 it has none."""
@@ -82,4 +99,5 @@ class Counters:
         self._attempts_delivered.inc(delivered)
         self._bytes_out.inc(delivered_bytes)
         self._attempts_failed.inc(failed)
-        self._latency.publish()
+        for tally in (self._latency, _DELIVERED, _FAILED):
+            tally.publish()

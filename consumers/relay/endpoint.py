@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headrace import __version__, metrics
+from headrace import __version__
 from headrace.consumers.core.record import Record
 from headrace.consumers.relay.authorization import Authorization, NotAuthorized
 from headrace.consumers.relay.connection import AttemptFailed, Phases
@@ -18,11 +18,8 @@ from headrace.consumers.relay.target import Target
 
 USER_AGENT = f"Headrace/{__version__}"
 
-_SECONDS_DELIVERED = metrics.attempt_seconds.labels("delivered")
-_SECONDS_FAILED = metrics.attempt_seconds.labels("failed")
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # to freeze it would double the cost of its making, and every attempt makes one
 class Outcome:
     """How an attempt ended. `status` is None where there was no answer; `error` says why it did not succeed.
 
@@ -82,14 +79,11 @@ class Endpoint:
             answer = await self._client.request("POST", self._target, headers, message.body)
         except AttemptFailed as error:
             phases = error.phases or Phases()
-            outcome = Outcome(verdict(None, {}), None, phases, str(error), error.error_class)
+            return Outcome(verdict(None, {}), None, phases, str(error), error.error_class)
         except NotAuthorized as error:
-            outcome = Outcome(verdict(None, {}), None, Phases(), str(error), "oauth2")
-        else:
-            judged = verdict(answer.status, answer.headers)
-            if answer.status == 401 and self._authorization is not None:
-                self._authorization.refused()
-            failed = None if judged.delivered else f"answered {answer.status}"
-            outcome = Outcome(judged, answer.status, answer.phases, failed, "status" if failed else None, answer.body)
-        (_SECONDS_DELIVERED if outcome.delivered else _SECONDS_FAILED).observe(outcome.phases.total_s)
-        return outcome
+            return Outcome(verdict(None, {}), None, Phases(), str(error), "oauth2")
+        judged = verdict(answer.status, answer.headers)
+        if answer.status == 401 and self._authorization is not None:
+            self._authorization.refused()
+        failed = None if judged.delivered else f"answered {answer.status}"
+        return Outcome(judged, answer.status, answer.phases, failed, "status" if failed else None, answer.body)

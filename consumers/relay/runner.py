@@ -199,7 +199,9 @@ class Runner:
             self._ring_at(may_at_s)
             return False
         jobs = self._gathering.take()
-        task = asyncio.ensure_future(self._attempt(jobs, self.breaker.started(), self._window.generation))
+        task = asyncio.get_running_loop().create_task(
+            self._attempt(jobs, self.breaker.started(), self._window.generation)
+        )
         self._in_flight[task] = jobs
         task.add_done_callback(self._ended)
         return True
@@ -254,6 +256,7 @@ class Runner:
             return
         outcome = await self.endpoint.deliver(records)
         verdict = outcome.verdict
+        self._counters.count_attempt(outcome.phases.total_s, delivered=verdict.delivered)
         self._window.ended(generation, verdict)
         change = self.breaker.ended(probe, verdict, time.time())
         if change is not None:
