@@ -25,7 +25,7 @@ class Receiver:
 
     async def start(self, port: int = 0) -> int:
         """Listen; gives the port."""
-        server = await asyncio.get_running_loop().create_server(lambda: _Exchange(self), "0.0.0.0", port, backlog=4096)  # noqa: S104
+        server = await asyncio.get_running_loop().create_server(lambda: _Exchange(self), "0.0.0.0", port, backlog=4096)
         found: int = server.sockets[0].getsockname()[1]
         return found
 
