@@ -79,13 +79,11 @@ class Definitions(Mapping[str, Subscription]):
             self._producer = await self._blocking(self._begin)
         # Whatever another process writes from here on, it fences this producer first, and the commit fails.
         await self._table.catch_up()
-        present = self._table.get(name)
-        changed = change(present)
-        if changed is present:
-            return present
-        await self._blocking(self._commit, self._producer, name, None if changed is None else changed.to_bytes())
-        # Kafka shows what is committed a moment after it has said so.
-        await self._table.until(lambda: self._table.get(name) is not present)
+        changed = change(self._table.get(name))
+        value = None if changed is None else changed.to_bytes()
+        offset = await self._blocking(self._commit, self._producer, name, value)
+        # The commit is acknowledged before it is seen by those who read: catching up is not enough.
+        await self._table.reach(0, offset + 1)
         return changed
 
     async def _blocking(self, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -105,10 +103,19 @@ class Definitions(Mapping[str, Subscription]):
         producer.init_transactions(TRANSACTION_S)
         return producer
 
-    def _commit(self, producer: Producer, name: str, value: bytes | None) -> None:
+    def _commit(self, producer: Producer, name: str, value: bytes | None) -> int:
+        """Write one definition; gives its offset."""
+        offsets: list[int] = []
         producer.begin_transaction()
-        producer.produce(SUBSCRIPTIONS.name, value, name.encode(), 0)
+        producer.produce(
+            SUBSCRIPTIONS.name,
+            value,
+            name.encode(),
+            0,
+            on_delivery=lambda _, message: offsets.append(message.offset() or 0),
+        )
         producer.commit_transaction(TRANSACTION_S)
+        return offsets[-1]
 
     def __getitem__(self, name: str) -> Subscription:
         return self._table[name]

@@ -58,12 +58,12 @@ class Table(Mapping[str, V], Generic[V]):
 
         Raises `KafkaUnavailable`, also when nothing more came for 10 s.
         """
-        ends = await self._offsets.ends(self.topic, len(self._positions))
-        await self.until(lambda: all(at >= end for at, end in zip(self._positions, ends, strict=True)))
+        for partition, end in enumerate(await self._offsets.ends(self.topic, len(self._positions))):
+            await self.reach(partition, end)
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition that only new records can change; raises `KafkaUnavailable` as `catch_up` does."""
-        while not condition():
+    async def reach(self, partition: int, offset: int) -> None:
+        """Wait until all of a partition that lies before an offset is in the mapping; raises as `catch_up` does."""
+        while self._positions[partition] < offset:
             self._moved.clear()
             try:
                 await asyncio.wait_for(self._moved.wait(), STALL_S)

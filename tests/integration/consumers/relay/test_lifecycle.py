@@ -47,6 +47,15 @@ def latest(log: Log, topic: str) -> dict[bytes, bytes | None]:
     return values
 
 
+async def test_what_was_created_or_deleted_is_so_for_whoever_asks_next(api: Api, log: Log) -> None:
+    feed = log.feed()
+    for number in range(20):
+        name = (await api.create(feed, "http://127.0.0.1:1/", name=f"{feed}-{number}"))["id"]
+        assert (await api.call("GET", f"/{name}"))[0] == 200
+        assert (await api.call("DELETE", f"/{name}"))[0] == 204
+        assert (await api.call("GET", f"/{name}"))[0] == 404
+
+
 async def test_the_secret_is_shown_once_and_nowhere_else(api: Api, log: Log) -> None:
     feed = log.feed()
     with structlog.testing.capture_logs() as lines:
