@@ -79,7 +79,10 @@ class Definitions(Mapping[str, Subscription]):
             self._producer = await self._blocking(self._begin)
         # Whatever another process writes from here on, it fences this producer first, and the commit fails.
         await self._table.catch_up()
-        changed = change(self._table.get(name))
+        present = self._table.get(name)
+        changed = change(present)
+        if changed is present:
+            return present
         value = None if changed is None else changed.to_bytes()
         offset = await self._blocking(self._commit, self._producer, name, value)
         # The commit is acknowledged before it is seen by those who read: catching up is not enough.
