@@ -41,8 +41,11 @@ class AskAttempts(BaseModel):
         return self.outcome in (None, attempt.get("outcome")) and self.event_id in (None, attempt.get("event_id"))
 
 
-async def attempts_page(log: FeedLog, subscription: str, asked: AskAttempts) -> dict[str, Any]:
-    """A page: `attempts`, and the `next_offset` to go on from. Raises `Problem` 400, `KafkaUnavailable`."""
+async def attempts_page(log: FeedLog, subscription: str, asked: AskAttempts) -> tuple[dict[str, Any], bool]:
+    """A page: `attempts`, and the `next_offset` to go on from; and whether nothing was after it when it was read.
+
+    Raises `Problem` 400, `KafkaUnavailable`.
+    """
     try:
         if asked.from_ is not None:
             position = await log.at_time(milliseconds(asked.from_))
@@ -51,11 +54,12 @@ async def attempts_page(log: FeedLog, subscription: str, asked: AskAttempts) -> 
     except PositionError as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
     await log.refresh()
-    key, looked_at = subscription.encode(), 0
+    key, looked_at, up_to_date = subscription.encode(), 0, False
     found: list[dict[str, Any]] = []
     while len(found) < asked.limit and looked_at < MOST_READ:
         batch = await log.read(position, READ_EVENTS)
         if not batch.records:
+            up_to_date = True
             break
         looked_at += len(batch.records)
         passed = list(position)
@@ -68,4 +72,4 @@ async def attempts_page(log: FeedLog, subscription: str, asked: AskAttempts) -> 
         else:
             passed = list(batch.position)
         position = tuple(passed)
-    return {"attempts": found, "next_offset": log.token(position)}
+    return {"attempts": found, "next_offset": log.token(position)}, up_to_date

@@ -200,8 +200,10 @@ class Subscriptions:
     async def _attempts(self, request: web.Request) -> web.Response:
         subscription = await self._known(request)
         asked = checked(AskAttempts, orjson.dumps(dict(request.query)))
-        body = await attempts_page(await self._reading.log(ATTEMPTS), subscription.id, asked)
-        return web.Response(body=orjson.dumps(body), content_type="application/json")
+        body, up_to_date = await attempts_page(await self._reading.log(ATTEMPTS), subscription.id, asked)
+        # A page that is not full may just be one of which enough was looked at: readers must know where the end is.
+        headers = {"Stream-Up-To-Date": "true"} if up_to_date else {}
+        return web.Response(body=orjson.dumps(body), content_type="application/json", headers=headers)
 
     async def _delete(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
