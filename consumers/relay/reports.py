@@ -42,6 +42,9 @@ class Reports:
         """An attempt has ended; `due_ms` is the time of the next one, since 1970."""
         if not self._tells_attempts:
             return
+        action = outcome.verdict.action
+        if due_ms is None and action in ("retry", "retry_short"):
+            action = "dead_letter"  # it was the last one of its schedule
         told = {
             **self._whose,
             "event_id": record.id,
@@ -49,7 +52,7 @@ class Reports:
             "offset": record.offset,
             "attempt": number,
             "at": now(),
-            "outcome": outcome.verdict.action,
+            "outcome": action,
             "status": outcome.status,
             "error_class": outcome.error_class,
             "error": outcome.error,
