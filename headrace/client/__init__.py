@@ -1,11 +1,12 @@
 """The Python client of a gateway: reads, writes and subscribes over HTTP, with neither Kafka nor Faust.
 
 `problems` has the errors, `reading` how a reader goes on, `publishing` how events are sent again, `checkpoint` a file
-for a reader's position.
+for a reader's position, `subscription_options` what may be chosen of a subscription.
 """
 
 from headrace.client.checkpoint import Checkpoint, CheckpointError
 from headrace.client.client import Client
+from headrace.client.deliveries import Attempt, DeadLetter, Parked, Trial, Undelivered
 from headrace.client.event import Event, NewEvent
 from headrace.client.feed import Feed
 from headrace.client.page import Page
@@ -16,6 +17,7 @@ from headrace.client.problems import (
     HeadraceError,
     NotFound,
     OffsetGone,
+    PreconditionFailed,
     ServerError,
     SubscriptionNotFound,
     TooLarge,
@@ -23,15 +25,32 @@ from headrace.client.problems import (
     Unreachable,
 )
 from headrace.client.publishing import EventsRejected, Rejection, Written
-from headrace.client.subscriptions import Attempt, Subscription, Subscriptions, SubscriptionStatus
+from headrace.client.subscription import Breaker, Subscription, SubscriptionStatus
+from headrace.client.subscription_options import (
+    Basic,
+    Batch,
+    Bearer,
+    Changes,
+    ClientCredentials,
+    Options,
+    Tls,
+)
+from headrace.client.subscriptions import Subscriptions
 
 __all__ = [
     "Attempt",
     "BadRequest",
+    "Basic",
+    "Batch",
+    "Bearer",
+    "Breaker",
+    "Changes",
     "Checkpoint",
     "CheckpointError",
     "Client",
+    "ClientCredentials",
     "Conflict",
+    "DeadLetter",
     "Event",
     "EventsRejected",
     "Feed",
@@ -40,15 +59,21 @@ __all__ = [
     "NewEvent",
     "NotFound",
     "OffsetGone",
+    "Options",
     "Page",
+    "Parked",
+    "PreconditionFailed",
     "Rejection",
     "ServerError",
     "Subscription",
     "SubscriptionNotFound",
     "SubscriptionStatus",
     "Subscriptions",
+    "Tls",
     "TooLarge",
+    "Trial",
     "Unavailable",
+    "Undelivered",
     "Unreachable",
     "Written",
 ]

@@ -42,7 +42,11 @@ class SubscriptionNotFound(NotFound):
 
 
 class Conflict(HeadraceError):
-    """409: another has this name already."""
+    """409: another has this name already, or the state of what it is about does not let it."""
+
+
+class PreconditionFailed(HeadraceError):
+    """412: somebody has changed it since it was read. Read it again, and decide again."""
 
 
 class OffsetGone(HeadraceError):
@@ -99,6 +103,8 @@ def error_of(
             return Conflict(detail, status=status, problem=problem)
         case 410:
             return OffsetGone(detail, status=status, problem=problem)
+        case 412:
+            return PreconditionFailed(detail, status=status, problem=problem)
         case 413:
             return TooLarge(detail, status=status, problem=problem)
     kind = ServerError if status >= 500 else BadRequest

@@ -39,14 +39,21 @@ class Start:
     def __post_init__(self) -> None:
         if self.offset is not None and self.time is not None:
             raise ValueError("give an offset or a time, not both")
-        if self.time is not None and self.time.tzinfo is None:
-            raise ValueError("the time needs its offset from UTC, such as tzinfo=datetime.UTC")
+        if self.time is not None:
+            time_text(self.time)
 
     def params(self) -> dict[str, str]:
         """The query of a read."""
         if self.time is not None:
-            return {"from": self.time.isoformat()}
+            return {"from": time_text(self.time)}
         return {"offset": BEGINNING if self.offset is None else self.offset}
+
+
+def time_text(moment: datetime) -> str:
+    """A time in a request: RFC 3339; raises ValueError for one whose offset from UTC nobody knows."""
+    if moment.tzinfo is None:
+        raise ValueError("the time needs its offset from UTC, such as tzinfo=datetime.UTC")
+    return moment.isoformat()
 
 
 async def pull(

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from aiohttp import web
+from support.answering import Handler, answering, cut_off
 
 from headrace.client import Client, HeadraceError, Page, ServerError, Unavailable, Unreachable
 from headrace.client.exchange import MAX_BACKOFF_S, backoff_s
 from headrace.client.problems import retry_after_s
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@contextlib.asynccontextmanager
-async def answering(*handlers: Handler) -> AsyncIterator[tuple[str, list[web.Request]]]:
-    """A server whose requests are taken by one handler after the other, and then by the last; its URL and its log."""
-    requests: list[web.Request] = []
-
-    async def take(request: web.Request) -> web.StreamResponse:
-        await request.read()
-        requests.append(request)
-        return await handlers[min(len(requests), len(handlers)) - 1](request)
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", requests
-    finally:
-        await runner.cleanup()
 
 
 async def feeds(request: web.Request) -> web.StreamResponse:
@@ -44,12 +20,6 @@ async def feeds(request: web.Request) -> web.StreamResponse:
 async def unavailable(request: web.Request) -> web.StreamResponse:
     body = {"status": 503, "detail": "Kafka does not answer."}
     return web.json_response(body, status=503, content_type="application/problem+json", headers={"Retry-After": "1"})
-
-
-async def cut_off(request: web.Request) -> web.StreamResponse:
-    assert request.transport is not None
-    request.transport.close()
-    return web.Response()
 
 
 def page(lines: bytes, next_offset: str, **headers: str) -> Handler:
