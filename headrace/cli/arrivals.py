@@ -8,6 +8,7 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
+from headrace.cli.printable import printable
 from headrace.cli.receiver import Arrival
 
 MAX_DATA_CHARS = 160
@@ -39,15 +40,15 @@ def as_line(arrival: Arrival) -> Text:
     line = Text()
     line.append(f"{arrival.time.astimezone():%H:%M:%S.%f}"[:-3], style="dim")
     line.append(f"  {mark:<8}", style=f"bold {style}")
-    line.append(f"  {_printable(arrival.webhook_id) or '-'}")
+    line.append(f"  {printable(arrival.webhook_id) or '-'}")
     if arrival.refused is not None:
         line.append(f"  {arrival.refused}", style=style)
         return line
     event = arrival.event or {}
-    line.append(f"  {_printable(str(event.get('type', '-')))}", style="cyan")
+    line.append(f"  {printable(str(event.get('type', '-')))}", style="cyan")
     if "sequence" in event:
         offset = str(event["sequence"]).lstrip("0") or "0"
-        line.append(f"  {_printable(str(event.get('partition')))}/{_printable(offset)}", style="dim")
+        line.append(f"  {printable(str(event.get('partition')))}/{printable(offset)}", style="dim")
     line.append(f"  {_data(arrival)}")
     return line
 
@@ -75,10 +76,4 @@ def _data(arrival: Arrival) -> str:
         text = arrival.body.decode("utf-8", "replace")
     else:
         text = orjson.dumps(event.get("data", event.get("data_base64"))).decode()
-    text = _printable(text)
-    return text if len(text) <= MAX_DATA_CHARS else text[: MAX_DATA_CHARS - 1] + "…"
-
-
-def _printable(text: str) -> str:
-    """What a stranger sends must not steer the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return printable(text, MAX_DATA_CHARS)

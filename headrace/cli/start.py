@@ -27,10 +27,15 @@ def parse_start(text: str) -> Start:
     """The start; raises `typer.BadParameter` for a time that is none. Offsets are checked by the gateway."""
     if not re.match(r"\d{4}-\d", text):
         return {"offset": text, "from_time": None}
+    return {"offset": None, "from_time": parse_time(text, "--from")}
+
+
+def parse_time(text: str, option: str) -> datetime:
+    """The time that an option names; raises `typer.BadParameter`."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text} is not a time like 2026-11-24T09:00:00Z", param_hint="--from") from None
+        raise typer.BadParameter(f"{text} is not a time like 2026-11-24T09:00:00Z", param_hint=option) from None
     if moment.tzinfo is None:
-        raise typer.BadParameter(f"{text} needs its offset from UTC: Z, or one like +01:00", param_hint="--from")
-    return {"offset": None, "from_time": moment}
+        raise typer.BadParameter(f"{text} needs its offset from UTC: Z, or one like +01:00", param_hint=option)
+    return moment

@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from headrace.cli.backlog import ack, events, redeliver, undelivered
+from headrace.cli.printable import printable
 from headrace.cli.start import From, parse_start
+from headrace.cli.subscription_attempts import attempts
+from headrace.cli.subscription_id import Id, Json
+from headrace.cli.subscription_options import pairs
+from headrace.cli.subscription_secrets import reveal_secret, rotate_secret
+from headrace.cli.subscription_update import update
 from headrace.cli.talk import Failure, Url, talk
 
 if TYPE_CHECKING:
     from headrace.client import Client
 
-subscriptions = typer.Typer(help="List, show, pause, move, test and delete subscriptions.")
+MAX_ANSWER_CHARS = 160
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The subscription's id.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="JSON, as also where stdout is no terminal.")]
+subscriptions = typer.Typer(help="List, show, change, pause, move, test and delete subscriptions.")
 
 
 @subscriptions.callback(invoke_without_command=True)
 def default(context: typer.Context, json: Json = False, url: Url = None) -> None:
-    """List, show, pause, move, test and delete subscriptions; without a command, list them."""
+    """List, show, change, pause, move, test and delete subscriptions; without a command, list them."""
     if context.invoked_subcommand is None:
-        list_all(json, url)
+        list_all(json=json, url=url)
     elif json or url:
         raise typer.BadParameter(f"give options after `{context.invoked_subcommand}`")
 
 
 @subscriptions.command("list")
-def list_all(json: Json = False, url: Url = None) -> None:
-    """List all subscriptions, the oldest first."""
+def list_all(
+    feed: Annotated[str | None, typer.Option(help="Only those of this feed.", show_default=False)] = None,
+    state: Annotated[
+        Literal["active", "paused", "disabled"] | None,
+        typer.Option(help="Only those in this state.", show_default=False),
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="Only those of this mode, such as webhook.", show_default=False)
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Only those with this label; may be repeated.", show_default=False),
+    ] = None,
+    json: Json = False,
+    url: Url = None,
+) -> None:
+    """List subscriptions, the oldest first."""
+    labels = pairs(label or [], "--label")
 
     async def work(client: Client) -> None:
         from headrace.cli.subscription_view import print_all
 
-        print_all(await client.subscriptions.list(), json)
+        found = await client.subscriptions.list(feed=feed, state=state, mode=mode, labels=labels)
+        print_all(found, json, narrowed=bool(feed or state or mode or labels))
 
     talk(url, work)
 
@@ -51,6 +74,9 @@ def show(id_: Id, json: Json = False, url: Url = None) -> None:
     talk(url, work)
 
 
+subscriptions.command()(update)
+
+
 @subscriptions.command()
 def pause(id_: Id, url: Url = None) -> None:
     """Push nothing until it is resumed; the position stays."""
@@ -63,11 +89,26 @@ def pause(id_: Id, url: Url = None) -> None:
 
 
 @subscriptions.command()
-def resume(id_: Id, url: Url = None) -> None:
-    """Go on from where it was paused."""
+def disable(id_: Id, url: Url = None) -> None:
+    """Give its endpoint up, as the relay does after days of failure; the position stays."""
 
     async def work(client: Client) -> None:
-        resumed = await client.subscriptions.resume(id_)
+        disabled = await client.subscriptions.disable(id_)
+        typer.echo(f"{disabled.id} is {disabled.state}.", err=True)
+
+    talk(url, work)
+
+
+@subscriptions.command()
+def resume(
+    id_: Id,
+    from_now: Annotated[bool, typer.Option("--from-now", help="Leave out what came since it stopped.")] = False,
+    url: Url = None,
+) -> None:
+    """Go on from where it was paused or disabled."""
+
+    async def work(client: Client) -> None:
+        resumed = await client.subscriptions.resume(id_, from_now=from_now)
         typer.echo(f"{resumed.id} is {resumed.state}.", err=True)
 
     talk(url, work)
@@ -102,9 +143,15 @@ def push_test(id_: Id, url: Url = None) -> None:
     """Push one signed event of type headrace.test now, and tell how that went."""
 
     async def work(client: Client) -> None:
-        attempt = await client.subscriptions.test(id_)
-        if not attempt.delivered:
-            raise Failure(f"Not delivered after {attempt.seconds:.3f} s: {attempt.error}.")
-        typer.echo(f"Delivered: answered {attempt.status} after {attempt.seconds:.3f} s.", err=True)
+        trial = await client.subscriptions.test(id_)
+        if not trial.delivered:
+            answer = printable(trial.answer, MAX_ANSWER_CHARS)
+            said = f" It answered: {answer}" if answer else ""
+            raise Failure(f"Not delivered after {trial.seconds:.3f} s: {trial.error}.{said}")
+        typer.echo(f"Delivered: answered {trial.status} after {trial.seconds:.3f} s.", err=True)
 
     talk(url, work)
+
+
+for command in (undelivered, attempts, redeliver, events, ack, rotate_secret, reveal_secret):
+    subscriptions.command()(command)

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -25,14 +25,21 @@ class Done:
     err: str
 
 
-def environment(url: str) -> dict[str, str]:
-    return {**os.environ, "HEADRACE_URL": url, "PYTHONUNBUFFERED": "", "COLUMNS": "200"}
+def environment(url: str, **more: str) -> dict[str, str]:
+    return {**os.environ, "HEADRACE_URL": url, "PYTHONUNBUFFERED": "", "COLUMNS": "200", **more}
 
 
-async def headrace(url: str, *arguments: str) -> Done:
-    """Run a command to its end, against a gateway."""
+async def headrace(url: str, *arguments: str, **more: str) -> Done:
+    """Run a command to its end, against a gateway, with more variables in its environment. Nobody can be asked."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "headrace", *arguments, stdout=PIPE, stderr=PIPE, env=environment(url)
+        sys.executable,
+        "-m",
+        "headrace",
+        *arguments,
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        env=environment(url, **more),
     )
     return await ended(process)
 

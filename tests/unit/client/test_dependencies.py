@@ -51,6 +51,12 @@ def test_the_command_line_has_its_help_without_the_server(arguments: list[str]) 
         ["subscribe", "feed", "http://127.0.0.1:9000/"],
         ["subscriptions"],
         ["subscriptions", "show", "sub"],
+        ["subscriptions", "update", "sub", "--rate", "5"],
+        ["subscriptions", "undelivered", "sub"],
+        ["subscriptions", "attempts", "sub"],
+        ["subscriptions", "redeliver", "sub", "--dead-letters"],
+        ["subscriptions", "events", "sub", "--ack"],
+        ["subscriptions", "rotate-secret", "sub"],
         ["listen", "feed", "--port", "0"],
     ],
 )
