@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 
 from headrace.consumers.core.feed_log import FeedLog
-from headrace.consumers.core.position import Position, PositionError
+from headrace.consumers.core.position import Position, PositionError, widen
 from headrace.consumers.core.record import Record
 from headrace.consumers.core.tail import UnknownFeed
 from headrace.consumers.relay import replay
@@ -87,7 +87,10 @@ class Calls:
                 log = await self._owner.dead_letters(runner.subscription.feed)
                 found = await replay.dead_letters(runner, log, await _from(log, wanted.from_))
             else:
-                found = await replay.between(runner, await resolve(wanted, feed_log), await _until(feed_log, wanted.to))
+                start, end = await resolve(wanted, feed_log), await _until(feed_log, wanted.to)
+                # What lies after its position comes anyhow.
+                passed = tuple(min(pair) for pair in zip(end, widen(runner.position, len(end)), strict=True))
+                found = await replay.between(runner, start, passed)
             count = await runner.redeliver(found)
         except TooMany as error:
             raise Problem(HTTPStatus.CONFLICT, f"{error}; a seek moves the subscription there instead.") from None
