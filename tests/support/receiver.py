@@ -28,6 +28,7 @@ class Delivery:
     body: bytes
     at_s: float
     connection: int
+    path: str = "/hook"
 
     @property
     def id(self) -> str:
@@ -75,6 +76,7 @@ class Receiver:
             body,
             time.monotonic(),
             id(request.transport),
+            request.path,
         )
         self.deliveries.append(delivery)
         self.waiting += 1

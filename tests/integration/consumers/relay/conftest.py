@@ -10,12 +10,13 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -30,7 +31,7 @@ from headrace.http.service import Part, serving
 from headrace.schemas.catalogue import load_catalogue
 from headrace.settings import RelaySettings, ServeSettings
 
-FEEDS = 60
+FEEDS = 250
 QUICK: dict[str, Any] = {
     "retry_schedule_s": ",".join(["0.1", "0.2", *["0.5"] * 40]),
     "first_open_s": 0.1,
@@ -76,6 +77,23 @@ class Api:
         found: dict[str, Any] = (await self.show(name))["status"] or {}
         return found
 
+    async def has(self, name: str, **wanted: object) -> bool:
+        """Whether members of its status are as wanted."""
+        found = await self.status(name)
+        return all(found.get(member) == value for member, value in wanted.items())
+
+    async def breaker(self, name: str) -> str:
+        """The state of its breaker, or nothing while it has no owner."""
+        state: str = (await self.status(name)).get("breaker", {}).get("state", "")
+        return state
+
+    async def patch(self, name: str, patch: Any, *, if_match: str | None = None) -> tuple[int, Any, str]:
+        """Status, body and ETag of a change by a JSON merge patch."""
+        headers = {"Content-Type": "application/merge-patch+json", **({"If-Match": if_match} if if_match else {})}
+        url = f"{self.url}/v1/subscriptions/{name}"
+        async with self.session.patch(url, data=orjson.dumps(patch), headers=headers) as answer:
+            return answer.status, await answer.json(content_type=None), answer.headers.get("ETag", "")
+
     async def owner(self, name: str) -> str:
         """The address of its owner, or nothing."""
         address: str = (await self.status(name)).get("owner", "")
@@ -99,15 +117,13 @@ class Log:
 
     def __post_init__(self) -> None:
         run = uuid.uuid4().hex[:6]
-        names = [f"push-{run}-{number:02}" for number in range(FEEDS)]
+        names = [f"push-{run}-{number:03}" for number in range(FEEDS)]
         (self.feeds / "feeds").mkdir(parents=True)
         for name in names:
             (self.feeds / "feeds" / f"{name}.toml").write_text('description = "For a test."\nformat = "json"\n')
         self._names = iter(names)
         self._numbers = itertools.count()
-        self._producer = Producer(
-            {"bootstrap.servers": self.kafka, "linger.ms": 1, "topic.metadata.refresh.interval.ms": 500}
-        )
+        self.renew()
         self.admin = AdminClient({"bootstrap.servers": self.kafka})
 
     def feed(self, partitions: int = 1) -> str:
@@ -123,6 +139,41 @@ class Log:
         deadline_s = time.monotonic() + 10
         while name not in self.admin.list_topics().topics and time.monotonic() < deadline_s:
             pass
+
+    def renew(self) -> None:
+        """A new producer: one that knows of all partitions there are now."""
+        self._producer = Producer(
+            {"bootstrap.servers": self.kafka, "linger.ms": 1, "topic.metadata.refresh.interval.ms": 500}
+        )
+
+    def put(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: str | bytes | None = None,
+        partition: int = -1,
+        headers: Sequence[tuple[str, str | bytes]] = (),
+    ) -> None:
+        """Write one record as it is, and wait for its acknowledgement."""
+        self.enqueue(topic, value, key=key, partition=partition, headers=headers)
+        self.flush()
+
+    def enqueue(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: str | bytes | None = None,
+        partition: int = -1,
+        headers: Sequence[tuple[str, str | bytes]] = (),
+    ) -> None:
+        """The same, acknowledged by the next `flush`."""
+        self._producer.produce(topic, value, key, partition, headers=list(headers))
+
+    def flush(self) -> None:
+        """Wait for all acknowledgements."""
+        assert self._producer.flush(10) == 0
 
     def send(
         self, topic: str, count: int = 1, *, key: str | None = None, partition: int = -1, timestamp_ms: int = 0
