@@ -120,6 +120,7 @@ class Intake:
         self._passed(batch.records, batch.position)
 
     def _passed(self, records: list[Record], position: Position) -> None:
+        self._add_lanes()  # a partition may have been added while history was read
         for record in records:
             if self.wants(record):
                 self._accept(record)

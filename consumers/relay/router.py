@@ -80,6 +80,8 @@ class Router:
                     for intake in self._matcher.matching(self.feed_log.event(record)):
                         intake.offer(record)
                         taken[intake] = None
+                    # Who leaves at an event of another partition has had this one.
+                    self._at[record.partition] = record.offset + 1
             self._at = list(batch.position)
         for intake in taken:
             intake.pump()
