@@ -79,8 +79,9 @@ class Lineup:
         return self._ready.popleft() if self._ready else None
 
     def put_back(self, job: Job) -> None:
-        """A job in flight is to go again, before all others of its kind."""
-        (self._due_again if job.parked else self._ready).appendleft(job)
+        """A job in flight has failed through no fault of its own: it goes again, when those like it had their turn."""
+        # Not first: one that fails whatever the endpoint does would be every probe, and keep the others waiting.
+        self._due_again.append(job)
 
     def settle(self, job: Job) -> None:
         """A job in flight is done: the next of its key may go."""
