@@ -27,6 +27,7 @@ from headrace.consumers.relay.journal import Journal
 from headrace.consumers.relay.mirror import Mirror
 from headrace.consumers.relay.ownership import Entries
 from headrace.consumers.relay.router import Router
+from headrace.consumers.relay.reports import event
 from headrace.consumers.relay.runner import Runner
 from headrace.consumers.relay.state import (
     Stored,
@@ -300,21 +301,23 @@ class Owner:
         return router
 
     async def _disable(self, subscription: Subscription, reason: str) -> None:
-        """Stop pushing until somebody resumes it; the position stays."""
+        """Stop pushing until somebody resumes it, or gives it another endpoint; the position stays."""
 
         def disabled(current: Subscription | None) -> Subscription | None:
-            if current is None or current.state_key != subscription.state_key or current.state != "active":
+            if current is None or not _same_endpoint(current, subscription) or current.state != "active":
                 return current
             return current.changed(state="disabled", reason=reason)
 
         while True:
             try:
-                await self._definitions.change(subscription.id, disabled)
+                changed = await self._definitions.change(subscription.id, disabled)
             except KafkaUnavailable as error:
                 log.warning("subscription_not_disabled_yet", subscription=subscription.id, reason=str(error))
                 await asyncio.sleep(AGAIN_S)
                 continue
-            log.warning("subscription_disabled", subscription=subscription.id, reason=reason)
+            if changed is not None and (changed.state, changed.reason) == ("disabled", reason):
+                log.warning("subscription_disabled", subscription=subscription.id, reason=reason)
+                self._journal.report(event(subscription, "disabled", reason=reason))
             return
 
     async def move(self, runner: Runner, position: Position) -> None:
@@ -370,3 +373,7 @@ class Owner:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("relay_task_failed", exc_info=error)
             metrics.errors.labels("relay").inc()
+
+
+def _same_endpoint(one: Subscription, other: Subscription) -> bool:
+    return one.state_key == other.state_key and one.url == other.url

@@ -111,13 +111,13 @@ class Reports:
 
     def event(self, what: str, **members: Any) -> None:
         """Something that operators should know."""
-        told = {
-            **self._whose,
-            "event": what,
-            "at": now(),
-            **members,
-        }
-        self._journal.report(Outgoing(EVENTS, self._key, orjson.dumps(told)))
+        self._journal.report(event(self._subscription, what, **members))
+
+
+def event(subscription: Subscription, what: str, **members: Any) -> Outgoing:
+    """What operators should know of a subscription."""
+    told = {"subscription": subscription.id, "feed": subscription.feed, "event": what, "at": now(), **members}
+    return Outgoing(EVENTS, subscription.id.encode(), orjson.dumps(told))
 
 
 def seconds_of(phases: Phases) -> dict[str, float]:

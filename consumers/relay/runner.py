@@ -269,9 +269,15 @@ class Runner:
             if self.settling.full and self.breaker.trip(time.time()):
                 self._changed("opened", outcome)
         if verdict.action == "disable":
-            self._disable(f"the endpoint said so ({outcome.error or outcome.status})")
+            self._end(f"the endpoint said so ({outcome.error or outcome.status})")
         elif self.breaker.should_disable:
-            self._disable(f"no success since {_told(self.breaker.failing_since_s)}: {outcome.error}")
+            self._end(f"no success since {_told(self.breaker.failing_since_s)}: {outcome.error}")
+
+    def _end(self, reason: str) -> None:
+        """Send nothing more, from now on and not only once it is written that the subscription is disabled."""
+        if self._running:
+            self._running = False
+            self._disable(reason)
 
     def _changed(self, change: Change, outcome: Outcome) -> None:
         """The breaker has changed."""

@@ -81,12 +81,14 @@ class Settling:
         self.last_error = outcome.error
         self._counters.count_failed()
         at_fault = self._endpoint_at_fault(outcome.verdict)
+        disables = outcome.verdict.action == "disable"
         to_park: dict[Job, int] = {}
         for job, record in tried:
             number = job.attempts + 1
             wait_s = self._wait_s(number, outcome.verdict, at_fault)
             due_ms = None if wait_s is None else now_ms() + int(wait_s * 1000)
-            self._reports.attempt(record, number, outcome, due_ms)
+            # What was disabled for it is not tried until somebody resumes it.
+            self._reports.attempt(record, number, outcome, None if disables else due_ms)
             if due_ms is None:
                 self._reports.dead_letter(record, outcome.error or "refused", number)
                 self.settle(job)
