@@ -32,6 +32,7 @@ from headrace.consumers.relay.runner import Runner
 from headrace.consumers.relay.state import (
     Stored,
     base_record,
+    endpoint_key,
     lane_record,
     parked_key,
     stored,
@@ -196,7 +197,12 @@ class Owner:
         if owned is None:
             return
         if wanted is not None and wanted.state_key == old.state_key:
-            owned[old.state_key] = runner.stored()
+            left = runner.stored()
+            if wanted.url != old.url or (old.state == "disabled" and wanted.state == "active"):
+                # What was seen of another endpoint, or before somebody said that it is well again, does not count.
+                left.endpoint = {}
+                await self._forget(old.state_key, [endpoint_key(old.state_key)])
+            owned[old.state_key] = left
         else:
             await self._forget(old.state_key, runner.stored().keys(old.state_key))
             await self._mirror.forget(old.id)
