@@ -78,6 +78,7 @@ class Owner:
         self._journal = Journal(bridge, settings.write_interval_s)
         self._admin = admin
         self._dead_letters_ready: set[str] = set()
+        self._making = asyncio.Lock()
         self._turns = Turns(settings.total_in_flight)
         self._routers: dict[str, Router] = {}
         self._definitions = Definitions(settings.kafka(), admin, self._defined)
@@ -283,10 +284,11 @@ class Owner:
     async def _ensure_dead_letters(self, feed_log: FeedLog) -> None:
         """Make the topic of a feed's dead letters before the first is written."""
         dead = dead_letters_of(feed_log.entry.feed.name)
-        if dead in self._tail.catalogue and dead not in self._dead_letters_ready:
-            spec = self._tail.catalogue[dead].feed.topic_spec()
-            await ensure_topics(self._admin, [spec], replication_factor=self._settings.replication_factor)
-            self._dead_letters_ready.add(dead)
+        async with self._making:  # thousands may begin at once
+            if dead not in self._dead_letters_ready:
+                spec = self._tail.catalogue[dead].feed.topic_spec()
+                await ensure_topics(self._admin, [spec], replication_factor=self._settings.replication_factor)
+                self._dead_letters_ready.add(dead)
 
     async def dead_letters(self, feed: str) -> FeedLog:
         """The dead letters of a feed; raises `UnknownFeed`, `UnknownTopic`, `KafkaUnavailable`."""
