@@ -15,6 +15,7 @@ from headrace.consumers.core.position import Position, PositionGone
 from headrace.consumers.core.record import Record
 from headrace.consumers.filter.expression import Filter
 from headrace.consumers.relay.breaker import Breaker, Change
+from headrace.consumers.relay.connection import Phases
 from headrace.consumers.relay.counters import Counters
 from headrace.consumers.relay.definition import Subscription
 from headrace.consumers.relay.endpoint import Endpoint, Outcome
@@ -254,7 +255,17 @@ class Runner:
         if not jobs:
             self.breaker.abandoned(probe)
             return
-        outcome = await self.endpoint.deliver(records)
+        try:
+            outcome = await self.endpoint.deliver(records)
+        except Exception as error:
+            # Nothing was sent, so it says nothing of the endpoint; what can never be sent must not be tried for ever.
+            log.exception("attempt_crashed", subscription=self.subscription.id)
+            metrics.errors.labels("relay").inc()
+            self.breaker.abandoned(probe)
+            reason = f"could not be sent: {type(error).__name__}"
+            crashed = Outcome(Verdict("retry_short", "refused"), None, Phases(), reason, "internal")
+            await self._fail(list(zip(jobs, records, strict=True)), crashed)
+            return
         verdict = outcome.verdict
         self._counters.count_attempt(outcome.phases.total_s, delivered=verdict.delivered)
         self._window.ended(generation, verdict)
