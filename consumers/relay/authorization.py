@@ -32,8 +32,8 @@ class Authorization(Protocol):
     async def header(self) -> str:
         """The value; raises `NotAuthorized`."""
 
-    def refused(self) -> None:
-        """The endpoint answered 401."""
+    def refused(self, value: str) -> None:
+        """The endpoint answered 401 to a value."""
 
 
 def authorization(auth: Auth, client: HttpClient) -> Authorization:
@@ -53,7 +53,7 @@ class _Fixed:
     async def header(self) -> str:
         return self._value
 
-    def refused(self) -> None:
+    def refused(self, value: str) -> None:
         """It stays what it is."""
 
 
@@ -75,8 +75,9 @@ class _Fetched:
             await asyncio.shield(self._fetching)
         return self._value
 
-    def refused(self) -> None:
-        self._until_s = 0.0
+    def refused(self, value: str) -> None:
+        if value == self._value:  # of several requests only the first; by the second there may be a new one
+            self._until_s = 0.0
 
     async def _fetch(self) -> None:
         given = self._credentials

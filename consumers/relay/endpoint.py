@@ -84,6 +84,6 @@ class Endpoint:
             return Outcome(verdict(None, {}), None, Phases(), str(error), "oauth2")
         judged = verdict(answer.status, answer.headers)
         if answer.status == 401 and self._authorization is not None:
-            self._authorization.refused()
+            self._authorization.refused(headers["authorization"])
         failed = None if judged.delivered else f"answered {answer.status}"
         return Outcome(judged, answer.status, answer.phases, failed, "status" if failed else None, answer.body)
