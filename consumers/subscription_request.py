@@ -167,10 +167,17 @@ def _faults_told() -> Iterator[None]:
         yield
     except ValidationError as error:
         errors = [
-            {"pointer": "".join(f"/{part}" for part in e["loc"]), "detail": e["msg"]}
+            {"pointer": _pointer(e["loc"]), "detail": e["msg"]}
             for e in error.errors(include_url=False, include_input=False)
         ]
         raise Problem(HTTPStatus.BAD_REQUEST, "The request does not fit; see errors.", errors=errors) from None
+
+
+def _pointer(place: tuple[int | str, ...]) -> str:
+    """The JSON Pointer (RFC 6901) of a fault: without the names that pydantic adds to say which kind it took."""
+    kinds = ("basic", "bearer", "oauth2") if place[:1] == ("auth",) else ()
+    parts = [str(part) for at, part in enumerate(place) if part != "[key]" and not (at == 1 and part in kinds)]
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 async def start_position(body: bytes, feed_log: FeedLog) -> Position:
