@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +14,8 @@ from aiohttp import web
 
 from headrace.consumers.core.position import PositionError
 from headrace.consumers.reading import Reading
-from headrace.consumers.relay.definition import TOPICS, Subscription, new_subscription_id
+from headrace.consumers.relay.credentials import ClientCredentials, Credentials
+from headrace.consumers.relay.definition import TOPICS, Subscription, etag, new_subscription_id
 from headrace.consumers.relay.definitions import Change, Definitions
 from headrace.consumers.relay.guard import Guard
 from headrace.consumers.relay.handshake import NotAgreed, agree
@@ -107,7 +108,7 @@ class Subscriptions:
     async def _create(self, request: web.Request) -> web.Response:
         wanted = checked(Create, await request.read())
         feed_log = await self._reading.log(wanted.feed)
-        await self._vet(wanted)
+        await self._vet(wanted.url, wanted.credentials())
         try:
             start = feed_log.token(await resolve(wanted, feed_log))
         except PositionError as error:
@@ -153,19 +154,28 @@ class Subscriptions:
                 raise
             # Without an owner it stands still, and its definition is all that there is to say.
             return _answer(subscription, status_now=None)
-        answer.headers["ETag"] = subscription.etag
+        if answer.status == HTTPStatus.OK and answer.text is not None:
+            # The owner may not have heard of the last change yet: the tag is that of what is shown.
+            shown = orjson.loads(answer.text)
+            answer.headers["ETag"] = etag(shown["created"], shown["version"])
         return answer
 
     async def _patch(self, request: web.Request) -> web.Response:
         body = await request.read()
-        await self._vet(patched(await self._known(request), body)[0])
+
+        def made(present: Subscription) -> tuple[Wanted, Credentials, bool]:
+            wanted, secret = patched(present, body)
+            given = {name: getattr(wanted, name) for name in secret}
+            credentials = self._open(lambda: open_credentials(self._vault, present)).model_copy(update=given)
+            return wanted, credentials, bool(secret)
+
+        wanted, credentials, _ = made(await self._known(request))
+        await self._vet(wanted.url, credentials)
 
         def change(present: Subscription) -> Subscription:
-            wanted, secret = patched(present, body)
+            wanted, credentials, changes_credentials = made(present)
             members: dict[str, Any] = {"url": wanted.url, "options": wanted.options()}
-            if secret:
-                given = {name: getattr(wanted, name) for name in secret}
-                credentials = self._open(lambda: open_credentials(self._vault, present)).model_copy(update=given)
+            if changes_credentials:
                 members |= {
                     "sealed_credentials": self._seal(lambda: seal_credentials(self._vault, present.id, credentials)),
                     "outline": credentials.outline(),
@@ -174,15 +184,18 @@ class Subscriptions:
 
         return _answer(await self._change(request, change))
 
-    async def _vet(self, wanted: Wanted) -> None:
-        """Refuse an endpoint, or a server of tokens, that must not be sent to."""
-        urls = {"/url": wanted.url}
-        if wanted.auth is not None and wanted.auth.type == "oauth2":
-            urls["/auth/token_url"] = wanted.auth.token_url
-        for pointer, url in urls.items():
+    async def _vet(self, url: str, credentials: Credentials) -> None:
+        """Refuse an endpoint, or a server of tokens, that must not be sent to, and a TLS identity that is none."""
+        targets: dict[str, Callable[[], Target]] = {
+            "/url": lambda: Target.of(url),
+            "/tls": lambda: Target.of(url, credentials.client_tls()),
+        }
+        if isinstance(auth := credentials.auth, ClientCredentials):
+            token_url = auth.token_url
+            targets["/auth/token_url"] = lambda: Target.of(token_url)
+        for pointer, target in targets.items():
             try:
-                await self._client.vet(Target.of(url))
-                Target.of(url, wanted.client_tls())
+                await self._client.vet(target())
             except ValueError as error:
                 where = pointer.strip("/").replace("/", ".")
                 raise Problem(HTTPStatus.BAD_REQUEST, f"{where}: {error}.", errors=[{"pointer": pointer}]) from None
@@ -222,6 +235,7 @@ class Subscriptions:
         """Go on from where it stopped, or from now: then it is moved while it still stands."""
         wanted = checked(Resume, await request.read())
         subscription = await self._known(request)
+        self._checked(request, lambda present: present)(subscription)
         if wanted.from_ == "now":
             seek = f"/v1/subscriptions/{subscription.id}/seek"
             moved = await self._owners.call(subscription.id, "POST", seek, b'{"offset":"now"}', OWNER_WAIT_S)

@@ -81,7 +81,7 @@ class Subscription:
     @property
     def etag(self) -> str:
         """The HTTP entity tag of this version."""
-        return f'"{self.created}.{self.version}"'
+        return etag(self.created, self.version)
 
     def changed(self, **members: Any) -> Subscription:
         """The next version of it."""
@@ -91,6 +91,11 @@ class Subscription:
         """The definition as shown: without what is sealed."""
         members = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NOT_SHOWN}
         return {**members, **self.options.model_dump(mode="json"), **self.outline}
+
+
+def etag(created: str, version: int) -> str:
+    """The HTTP entity tag of a version of the definition that was created then."""
+    return f'"{created}.{version}"'
 
 
 def new_subscription_id() -> str:
