@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import itertools
@@ -15,7 +16,7 @@ import pytest
 import structlog
 from aiohttp import web
 from support.certificates import Authority
-from support.receiver import receiver, status
+from support.receiver import Answer, Delivery, receiver, status, when
 from support.told import records
 from support.waiting import until
 
@@ -124,9 +125,21 @@ async def test_a_token_that_is_refused_is_replaced_once_by_all_who_were_refused(
         await until(lambda: api.has(created["id"], lag=0))
         log.send(feed, 50)
         await until(lambda: api.has(created["id"], delivered=50))
-        receiving.choose = lambda d: status(401) if d.headers["authorization"] == "Bearer t1" else None
+        renewed = asyncio.Event()
+        refused: list[str] = []
+
+        def choose(delivery: Delivery) -> Answer | None:
+            if delivery.headers["authorization"] != "Bearer t1":
+                renewed.set()
+                return None
+            refused.append(delivery.id)
+            # All but the first are refused when there is a new token already.
+            return status(401) if len(refused) == 1 else when(renewed, status(401))
+
+        receiving.choose = choose
         log.send(feed, 50)
         await until(lambda: api.has(created["id"], delivered=100, lag=0, parked=0))
+        assert len(refused) > 1
         assert len(tokens.forms) == 2
 
 
