@@ -26,8 +26,8 @@ from headrace.consumers.relay.equipment import Equipment
 from headrace.consumers.relay.journal import Journal
 from headrace.consumers.relay.mirror import Mirror
 from headrace.consumers.relay.ownership import Entries
-from headrace.consumers.relay.router import Router
 from headrace.consumers.relay.reports import event
+from headrace.consumers.relay.router import Router
 from headrace.consumers.relay.runner import Runner
 from headrace.consumers.relay.state import (
     Stored,

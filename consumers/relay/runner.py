@@ -24,6 +24,7 @@ from headrace.consumers.relay.intake import Intake
 from headrace.consumers.relay.journal import Journal
 from headrace.consumers.relay.keeper import Keeper
 from headrace.consumers.relay.lineup import Job, Lineup, now_ms
+from headrace.consumers.relay.outcome import Verdict
 from headrace.consumers.relay.policy import Policy
 from headrace.consumers.relay.reports import Reports
 from headrace.consumers.relay.rereading import Rereading
@@ -39,6 +40,9 @@ log = structlog.get_logger(__name__)
 
 BEHIND_S = 0.1
 """Pause while more reports wait for Kafka than should."""
+
+UNSENT = Verdict("retry_short", "refused")
+"""What follows where no request could be made of an event."""
 
 HAND_OVER_S = 5.0
 """How long attempts under way may still take when the subscription goes to another owner; then they are repeated."""
@@ -157,9 +161,9 @@ class Runner:
         """Whether its endpoint may be sent to, as the metric tells it."""
         if self.subscription.state == "disabled":
             return 4
-        if self.breaker.state != "closed":
-            return 2 if self.breaker.state == "open" else 1
-        return 3 if self.breaker.paused_until_s > time.time() else 0
+        if self.breaker.paused_until_s > time.time():
+            return 3
+        return {"closed": 0, "half_open": 1, "open": 2}[self.breaker.state]
 
     def status(self) -> dict[str, Any]:
         """How it stands now."""
@@ -241,30 +245,19 @@ class Runner:
     # Attempts
 
     async def _attempt(self, jobs: list[Job], probe: int, generation: int) -> None:
-        records: list[Record] = []
-        for job in list(jobs):
-            try:
-                records.append(await self._rereading.record(job))
-            except PositionGone:
-                jobs.remove(job)
-                self.settling.lost(job)
-            except KafkaUnavailable as error:
-                jobs.remove(job)
-                self._lineup.retry_at(job, now_ms() + int(TROUBLE_S * 1000))
-                log.warning("subscription_waits_for_kafka", subscription=self.subscription.id, reason=str(error))
-        if not jobs:
+        tried = [(job, record) for job in list(jobs) if (record := await self._record(job, jobs)) is not None]
+        if not tried:
             self.breaker.abandoned(probe)
             return
         try:
-            outcome = await self.endpoint.deliver(records)
+            outcome = await self.endpoint.deliver([record for _, record in tried])
         except Exception as error:
             # Nothing was sent, so it says nothing of the endpoint; what can never be sent must not be tried for ever.
             log.exception("attempt_crashed", subscription=self.subscription.id)
             metrics.errors.labels("relay").inc()
             self.breaker.abandoned(probe)
             reason = f"could not be sent: {type(error).__name__}"
-            crashed = Outcome(Verdict("retry_short", "refused"), None, Phases(), reason, "internal")
-            await self._fail(list(zip(jobs, records, strict=True)), crashed)
+            await self.settling.failed(tried, Outcome(UNSENT, None, Phases(), reason, "internal"))
             return
         verdict = outcome.verdict
         self._counters.count_attempt(outcome.phases.total_s, delivered=verdict.delivered)
@@ -272,7 +265,6 @@ class Runner:
         change = self.breaker.ended(probe, verdict, time.time())
         if change is not None:
             self._changed(change, outcome)
-        tried = list(zip(jobs, records, strict=True))
         if verdict.delivered:
             self.settling.delivered(tried, outcome)
         else:
@@ -283,6 +275,19 @@ class Runner:
             self._end(f"the endpoint said so ({outcome.error or outcome.status})")
         elif self.breaker.should_disable:
             self._end(f"no success since {_told(self.breaker.failing_since_s)}: {outcome.error}")
+
+    async def _record(self, job: Job, jobs: list[Job]) -> Record | None:
+        """The event of a job; where it is not to be had now, the job is taken out of the request."""
+        try:
+            return await self._rereading.record(job)
+        except PositionGone:
+            jobs.remove(job)
+            self.settling.lost(job)
+        except KafkaUnavailable as error:
+            jobs.remove(job)
+            self._lineup.retry_at(job, now_ms() + int(TROUBLE_S * 1000))
+            log.warning("subscription_waits_for_kafka", subscription=self.subscription.id, reason=str(error))
+        return None
 
     def _end(self, reason: str) -> None:
         """Send nothing more, from now on and not only once it is written that the subscription is disabled."""
