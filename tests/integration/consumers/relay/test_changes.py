@@ -201,6 +201,7 @@ async def test_it_goes_on_from_where_it_stopped_or_from_now(api: Api, log: Log, 
         assert (code, resumed["state"], resumed["reason"]) == (200, "active", "")
         await until(lambda: runs(api, name, 3))
         after_it = log.send(feed, 5)
+        await until(lambda: set(after_it) <= set(receiving.ids))
         await until(lambda: api.has(name, lag=0))
         assert Counter(receiving.ids) == Counter(ids + (between if from_ == "stopped" else []) + after_it)
 

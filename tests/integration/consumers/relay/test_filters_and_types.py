@@ -108,7 +108,7 @@ async def test_of_several_partitions_nothing_comes_twice_to_one_that_cannot_keep
             await until(lambda: api.has(plain["id"], in_flight=8))
             held.set()
             for created in (plain, picky):
-                await until(lambda: api.has(created["id"], lag=0))  # noqa: B023
+                await until(lambda: api.has(created["id"], lag=0, delivered=written))  # noqa: B023
         assert Counter(receiving.ids) == Counter([f"e{number}" for number in range(4000)] * 2)
 
 

@@ -224,7 +224,7 @@ async def test_a_retry_after_of_no_time_is_an_attempt_like_any(api: Api, log: Lo
         receiving.choose = lambda d: status(429, {"retry-after": value}) if d.id == bad else None
         created = await api.create(feed, receiving.url, offset="-1", retry_s=FIVE, failures_to_open=100)
         good = log.send(feed, 10)
-        await until(lambda: api.has(created["id"], lag=0, parked=0))
+        await until(lambda: api.has(created["id"], delivered=10, lag=0, parked=0))
         assert Counter(receiving.ids) == Counter({bad: 5, **dict.fromkeys(good, 1)})
 
 
