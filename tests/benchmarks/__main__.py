@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import enrichment, fan_out, filters, ingest, pull, webhooks
+from benchmarks import down, enrichment, fairness, fan_out, filters, ingest, pull, subscriptions, webhooks
 from benchmarks.figure import Figure
 from headrace.broker import EmbeddedBroker
 
@@ -18,6 +18,9 @@ BENCHMARKS: dict[str, Callable[[str], list[Figure]]] = {
     "webhooks": webhooks.run,
     "enrichment": enrichment.run,
     "filters": filters.run,
+    "subscriptions": subscriptions.run,
+    "fairness": fairness.run,
+    "down": down.run,
 }
 
 

@@ -60,3 +60,19 @@ def consume(bootstrap_servers: str, topic: str, count: int) -> float:
         seen += len(consumer.consume(5000, 1))
     consumer.close()
     return (seen - first) / (time.perf_counter() - started)
+
+
+def written_bytes(bootstrap_servers: str, topic: str) -> int:
+    """Bytes of keys and values in a topic."""
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "look", "enable.partition.eof": True})
+    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
+    size_bytes = ended = 0
+    while ended < len(partitions):
+        for message in consumer.consume(1000, 0.1):
+            if message.error() is None:
+                size_bytes += len(message) + len(message.key() or b"")
+            else:
+                ended += 1
+    consumer.close()
+    return size_bytes

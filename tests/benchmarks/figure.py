@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`per_s` of ours and of the reference, in the same unit; `note` holds what else was seen."""
+    """What was measured of ours and of the reference, in the same unit; `note` holds what else was seen."""
 
     what: str
-    per_s: float
+    value: float
     reference: str
-    reference_per_s: float
+    reference_value: float
     note: str = ""
+    unit: str = "/s"
 
     def __str__(self) -> str:
-        ratio = self.per_s / self.reference_per_s
-        line = (
-            f"{self.what:<46}{self.per_s:>11,.0f}/s   {ratio:>6.2f} x {self.reference} ({self.reference_per_s:,.0f}/s)"
-        )
+        ratio = self.value / self.reference_value
+        ours, theirs = self._told(self.value), self._told(self.reference_value)
+        line = f"{self.what:<46}{ours:>13}   {ratio:>6.2f} x {self.reference} ({theirs})"
         return f"{line}   {self.note}" if self.note else line
+
+    def _told(self, value: float) -> str:
+        return f"{value:,.0f}{self.unit}" if self.unit == "/s" else f"{value:,.1f}{self.unit}"

@@ -69,6 +69,12 @@ def gauge(port: int, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 
 
+def wait_for_gauge(port: int, name: str, least: float) -> None:
+    """Wait until a metric of a service has come so far."""
+    while gauge(port, name) < least:
+        time.sleep(0.1)
+
+
 async def until(condition: Callable[[], bool], timeout_s: float = 300.0) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + timeout_s

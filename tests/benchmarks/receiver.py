@@ -13,21 +13,34 @@ class Receiver:
     """Answers on every address of the loopback interface, so that each of thousands of endpoints has its own.
 
     `seen` has the event numbers that came; `ages_ms` how long after `sent_s` each of them did, of those that have it.
-    `slow` are hosts that answer after `slow_s`; `silent` are those that never do.
+    While it is `troubled`, the `slow` hosts answer after `slow_s` and the `silent` never; of both nothing is noted.
     """
 
     def __init__(self, slow: frozenset[str] = frozenset(), silent: frozenset[str] = frozenset(), slow_s: float = 10):
         self.slow, self.silent, self.slow_s = slow, silent, slow_s
+        self.troubled = False
         self.seen: set[int] = set()
         self.ages_ms: list[float] = []
+        self.transports: set[asyncio.Transport] = set()
         self.requests = 0
         self.first_s = self.last_s = 0.0
 
     async def start(self, port: int = 0) -> int:
         """Listen; gives the port."""
-        server = await asyncio.get_running_loop().create_server(lambda: _Exchange(self), "0.0.0.0", port, backlog=4096)
-        found: int = server.sockets[0].getsockname()[1]
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: _Exchange(self),
+            "0.0.0.0",
+            port,
+            backlog=4096,
+        )
+        found: int = self._server.sockets[0].getsockname()[1]
         return found
+
+    async def stop(self) -> None:
+        """Refuse connections, and close those that are open."""
+        self._server.close()
+        for transport in list(self.transports):
+            transport.abort()
 
     def reset(self) -> None:
         """Forget what came."""
@@ -70,6 +83,10 @@ class _Exchange(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._receiver.transports.add(self._transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._receiver.transports.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._data = self._data + data if self._data else data
@@ -87,10 +104,14 @@ class _Exchange(asyncio.Protocol):
         if receiver.slow or receiver.silent:
             at = head.index(b"host: ") + 6
             host = head[at : head.index(b":", at)].decode()
-            if host in receiver.silent:
-                return
-            if host in receiver.slow:
-                asyncio.get_running_loop().call_later(receiver.slow_s, self._transport.write, ANSWER)
+            if host in receiver.silent or host in receiver.slow:
+                self._trouble(slow=host in receiver.slow)
                 return
         receiver.take(body)
         self._transport.write(ANSWER)
+
+    def _trouble(self, *, slow: bool) -> None:
+        if not self._receiver.troubled:
+            self._transport.write(ANSWER)
+        elif slow:
+            asyncio.get_running_loop().call_later(self._receiver.slow_s, self._transport.write, ANSWER)
