@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from random import random
 from typing import Any
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from headrace.consumers.relay.definition import SUBSCRIPTIONS, Subscription
@@ -26,7 +27,12 @@ TRANSACTION_S = 10.0
 TRIES = 20
 """How often a change is begun anew because another process changed something meanwhile."""
 
+STEP_S = 0.05
+"""By how much the random wait before that grows each time."""
+
 _FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+_AGAIN = _FENCED | {KafkaError.UNKNOWN}
+"""A broker that another producer has told the same in that moment may answer UNKNOWN, too."""
 
 Change = Callable[[Subscription | None], Subscription | None]
 
@@ -65,27 +71,36 @@ class Definitions(Mapping[str, Subscription]):
 
     async def _try(self, name: str, change: Change) -> Subscription | None:
         async with self._changing:
-            for _ in range(TRIES):
+            unanswered: list[Subscription | None] = []
+            for number in range(TRIES):
                 try:
-                    return await self._change(name, change)
+                    return await self._change(name, change, unanswered)
                 except KafkaException as error:
                     self._producer = None  # what it began is undone by whoever begins next
-                    if error.args[0].code() not in _FENCED:
+                    if error.args[0].code() not in _AGAIN:
                         raise KafkaUnavailable(f"the change was not acknowledged: {error.args[0].str()}") from error
+                except KafkaUnavailable:
+                    self._producer = None  # what it wrote may be seen later: a new one waits for that
+                    raise
+                # Two that began anew in step would fence each other every time.
+                await asyncio.sleep(random() * STEP_S * number)  # noqa: S311 - no secret
             raise KafkaUnavailable("others change subscriptions all the time")
 
-    async def _change(self, name: str, change: Change) -> Subscription | None:
+    async def _change(self, name: str, change: Change, unanswered: list[Subscription | None]) -> Subscription | None:
         if self._producer is None:
             self._producer = await self._blocking(self._begin)
         # Whatever another process writes from here on, it fences this producer first, and the commit fails.
         await self._table.catch_up()
         present = self._table.get(name)
+        if present in unanswered:
+            return present  # it was written, though the answer said otherwise or was lost
         changed = change(present)
         if changed is present:
             return present
+        unanswered.append(changed)
         value = None if changed is None else changed.to_bytes()
         offset = await self._blocking(self._commit, self._producer, name, value)
-        # The commit is acknowledged before it is seen by those who read: catching up is not enough.
+        # Kafka answers before readers see it: until then the next change, here or elsewhere, would be of what was.
         await self._table.reach(0, offset + 1)
         return changed
 
@@ -107,18 +122,17 @@ class Definitions(Mapping[str, Subscription]):
         return producer
 
     def _commit(self, producer: Producer, name: str, value: bytes | None) -> int:
-        """Write one definition; gives its offset."""
+        """Write a value; gives its offset."""
         offsets: list[int] = []
+
+        def written(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                offsets.append(message.offset() or 0)
+
         producer.begin_transaction()
-        producer.produce(
-            SUBSCRIPTIONS.name,
-            value,
-            name.encode(),
-            0,
-            on_delivery=lambda _, message: offsets.append(message.offset() or 0),
-        )
+        producer.produce(SUBSCRIPTIONS.name, value, name.encode(), 0, on_delivery=written)
         producer.commit_transaction(TRANSACTION_S)
-        return offsets[-1]
+        return offsets[0]
 
     def __getitem__(self, name: str) -> Subscription:
         return self._table[name]

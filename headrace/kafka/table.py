@@ -54,8 +54,9 @@ class Table(Mapping[str, V], Generic[V]):
         await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Wait until all that was committed to the topic before this call is in the mapping.
+        """Wait until all that consumers could read before this call is in the mapping.
 
+        A transaction that has just been committed is not yet among it: Kafka answers first, and marks its records then.
         Raises `KafkaUnavailable`, also when nothing more came for 10 s.
         """
         for partition, end in enumerate(await self._offsets.ends(self.topic, len(self._positions))):
