@@ -127,7 +127,8 @@ class Runner:
             self.pump,
         )
         self._place = turns.place(self._send)
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.Handle | None = None
+        self._alarm_s = 0.0
         self._in_flight: dict[asyncio.Task[None], list[Job]] = {}
         self._cut_off: list[Job] = []
         for parked in sorted(found.parked, key=lambda p: (p.partition, p.offset)):
@@ -229,10 +230,11 @@ class Runner:
         loop = asyncio.get_running_loop()
         when = loop.time() + max(at_s - time.time(), 0.0) + 0.001
         if self._alarm is not None:
-            if self._alarm.when() <= when and not self._alarm.cancelled():
+            if self._alarm_s <= when:
                 return
             self._alarm.cancel()
-        self._alarm = loop.call_at(when, self._ring)
+        # What uvloop gives for a time that has come by now is no timer, and does not know its time.
+        self._alarm, self._alarm_s = loop.call_at(when, self._ring), when
 
     def _ring(self) -> None:
         self._alarm = None
