@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 from http import HTTPStatus
@@ -73,7 +74,13 @@ class Calls:
                 position = await start_position(await request.read(), runner.feed_log)
             except PositionError as error:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
-            await self._owner.move(runner, position)
+            moving = asyncio.ensure_future(self._owner.move(runner, position))
+            try:
+                await asyncio.shield(moving)
+            except asyncio.CancelledError:
+                # The caller has gone. Left half done it would stand still, so the lock is kept until it is done.
+                await moving
+                raise
         return await self._status(request)
 
     async def _redeliver(self, request: web.Request) -> web.Response:
