@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -74,13 +74,7 @@ class Calls:
                 position = await start_position(await request.read(), runner.feed_log)
             except PositionError as error:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
-            moving = asyncio.ensure_future(self._owner.move(runner, position))
-            try:
-                await asyncio.shield(moving)
-            except asyncio.CancelledError:
-                # The caller has gone. Left half done it would stand still, so the lock is kept until it is done.
-                await moving
-                raise
+            await _carried_out(self._owner.move(runner, position))
         return await self._status(request)
 
     async def _redeliver(self, request: web.Request) -> web.Response:
@@ -152,7 +146,7 @@ class Calls:
                 position = await runner.feed_log.resolve(wanted.offset)
             except PositionError as error:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
-            await self._owner.acknowledge(runner, position)
+            await _carried_out(self._owner.acknowledge(runner, position))
         return await self._status(request)
 
     async def _test(self, request: web.Request) -> web.Response:
@@ -186,6 +180,16 @@ class Calls:
                 HTTPStatus.MISDIRECTED_REQUEST, "This relay does not run the subscription; ask a gateway for its owner."
             )
         return runner
+
+
+async def _carried_out(work: Coroutine[Any, Any, None]) -> None:
+    """Do it whole, also where the caller goes meanwhile: left half done the subscription would stand still."""
+    done = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(done)
+    except asyncio.CancelledError:
+        await done
+        raise
 
 
 def _told(letter: Record) -> dict[str, Any]:

@@ -78,13 +78,17 @@ class Gathering:
         """The next event; a probe is best made with one that has not failed, as a bad one fails on a good endpoint."""
         if self._breaker.state == "closed":
             return self._lineup.take() or self._read_on()
-        return self._lineup.take_new() or self._read_on() or self._lineup.take()
+        if (job := self._lineup.take_new()) is not None:
+            return job
+        if self._intake.full and (job := self._lineup.take()) is not None:
+            return job  # to find a new one would mean to park more, while all of them fail
+        return self._read_on() or self._lineup.take()
 
     def _read_on(self) -> Job | None:
         # A batch may hold nothing that may go: what was done before, or waits behind a failed one of its key.
         while self._reading is None and not self._settling.full:
             if self._intake.full:
-                if waiting := self._lineup.behind_parked():
+                if self._settling.parked and (waiting := self._lineup.behind_parked()):
                     self._spawn(self._settling.park(dict.fromkeys(waiting, 0)))
                 return None
             read = self._intake.read_memory()

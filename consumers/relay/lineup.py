@@ -132,8 +132,9 @@ class Lineup:
         return None
 
     def following(self, job: Job) -> Iterable[Job]:
-        """Those that may soon go after a job in flight: its chain, itself first; without a key, all that are ready."""
-        return itertools.chain(self._due_again, self._ready) if job.key is None else self._chains[job.key]
+        """Those that may soon go after a job in flight: of its chain, then all that are ready."""
+        chain = () if job.key is None else self._chains[job.key]
+        return itertools.chain(chain, self._due_again, self._ready)
 
     def behind_parked(self) -> list[Job]:
         """Those not parked that wait for one of their key that is parked, and may wait long."""

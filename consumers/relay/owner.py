@@ -312,7 +312,8 @@ class Owner:
         """Stop pushing until somebody resumes it, or gives it another endpoint; the position stays."""
 
         def disabled(current: Subscription | None) -> Subscription | None:
-            if current is None or not _same_endpoint(current, subscription) or current.state != "active":
+            # Somebody who changed or resumed it since knows better than an attempt of before; the next one will tell.
+            if current is None or current.etag != subscription.etag or current.state != "active":
                 return current
             return current.changed(state="disabled", reason=reason)
 
@@ -381,7 +382,3 @@ class Owner:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("relay_task_failed", exc_info=error)
             metrics.errors.labels("relay").inc()
-
-
-def _same_endpoint(one: Subscription, other: Subscription) -> bool:
-    return one.state_key == other.state_key and one.url == other.url

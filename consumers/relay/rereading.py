@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import PositionGone
@@ -11,6 +11,8 @@ from headrace.consumers.core.record import Record
 from headrace.consumers.relay.lineup import Job, Lineup
 
 AGAIN_EVENTS = 100
+NEAR_EVENTS = 1000
+"""Of those that wait, how many are looked at for whether they were read along."""
 
 
 class Rereading:
@@ -21,8 +23,8 @@ class Rereading:
         self._lineup = lineup
         self._dead_letter = dead_letter
 
-    async def record(self, job: Job) -> Record:
-        """An event, and with it those that wait near it: one read for many.
+    async def record(self, job: Job, together: Sequence[Job] = ()) -> Record:
+        """An event, and with it those that go with it or wait near it: one read for many.
 
         Raises `PositionGone`, `KafkaUnavailable`.
         """
@@ -36,7 +38,7 @@ class Rereading:
         found = {record.offset: record for record in batch.records if record.partition == partition}
         if offset not in found:
             raise PositionGone(f"{feed_log.topic.topic}:{partition}:{offset} is no longer kept", position)
-        for other in itertools.islice(self._lineup.following(job), AGAIN_EVENTS):
+        for other in itertools.islice(itertools.chain(together, self._lineup.following(job)), NEAR_EVENTS):
             if other.partition == partition and other.record is None:
                 other.record = found.get(other.offset)
         return found[offset]

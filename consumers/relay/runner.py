@@ -281,7 +281,7 @@ class Runner:
     async def _record(self, job: Job, jobs: list[Job]) -> Record | None:
         """The event of a job; where it is not to be had now, the job is taken out of the request."""
         try:
-            return await self._rereading.record(job)
+            return await self._rereading.record(job, jobs)
         except PositionGone:
             jobs.remove(job)
             self.settling.lost(job)
