@@ -243,12 +243,12 @@ async def test_nothing_becomes_due_where_nobody_is_called_or_after_the_close(clo
     assert {each.offset for each in lineup.waiting()} == {0, 1}
 
 
-def test_events_that_go_soon_after_are_those_of_the_key_else_all_that_are_ready() -> None:
+def test_events_that_go_soon_after_are_those_of_the_key_then_all_that_are_ready() -> None:
     lineup = Lineup(None)
     keyed, free = job(0, b"a"), job(1)
     for each in (keyed, free, job(2, b"a"), job(3), job(4, b"b")):
         lineup.add(each)
     assert lineup.take() is keyed
     assert lineup.take() is free
-    assert [each.offset for each in lineup.following(keyed)] == [0, 2]
+    assert [each.offset for each in lineup.following(keyed)] == [0, 2, 3, 4]
     assert [each.offset for each in lineup.following(free)] == [3, 4]
