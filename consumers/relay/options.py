@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from headrace.consumers.filter.expression import Filter
 from headrace.consumers.filter.projection import Projection
@@ -49,6 +49,12 @@ class Options(BaseModel):
     retry_s: tuple[WaitS, ...] | None = Field(None, max_length=MAX_RETRIES)
     failures_to_open: int | None = Field(None, ge=1, le=100_000)
     disable_after_s: float | None = Field(None, gt=0, le=366 * 86_400)
+
+    @model_validator(mode="after")
+    def _can_be_batched(self) -> Self:
+        if self.content_mode == "binary" and self.batch.max_events > 1:
+            raise ValueError("CloudEvents has no batch in binary mode: use structured, or data, or max_events 1")
+        return self
 
     @field_validator("filter")
     @classmethod

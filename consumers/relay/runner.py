@@ -130,6 +130,7 @@ class Runner:
         self._alarm: asyncio.Handle | None = None
         self._alarm_s = 0.0
         self._in_flight: dict[asyncio.Task[None], list[Job]] = {}
+        self._probes: dict[asyncio.Task[None], int] = {}
         self._cut_off: list[Job] = []
         for parked in sorted(found.parked, key=lambda p: (p.partition, p.offset)):
             self.settling.restore(parked)
@@ -205,9 +206,9 @@ class Runner:
             self._ring_at(may_at_s)
             return False
         jobs = self._gathering.take()
-        task = asyncio.get_running_loop().create_task(
-            self._attempt(jobs, self.breaker.started(), self._window.generation)
-        )
+        probe = self.breaker.started()
+        task = asyncio.get_running_loop().create_task(self._attempt(jobs, probe, self._window.generation))
+        self._probes[task] = probe
         self._in_flight[task] = jobs
         task.add_done_callback(self._ended)
         return True
@@ -309,12 +310,13 @@ class Runner:
         self._keeper.mark()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        jobs = self._in_flight.pop(task)
+        jobs, probe = self._in_flight.pop(task), self._probes.pop(task)
         if task.cancelled():
             self._cut_off += jobs
         elif (error := task.exception()) is not None:
             log.error("attempt_crashed", subscription=self.subscription.id, exc_info=error)
             metrics.errors.labels("relay").inc()
+            self.breaker.abandoned(probe)
             for job in jobs:
                 if not job.settled:
                     self._lineup.retry_at(job, now_ms() + int(TROUBLE_S * 1000))

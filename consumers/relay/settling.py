@@ -105,7 +105,7 @@ class Settling:
 
     def _endpoint_at_fault(self, verdict: Verdict) -> bool:
         """Whether the endpoint is stopped for it: then the event keeps its attempts and its place."""
-        stopped = verdict.action == "disable" or bool(verdict.pause_s) or self._breaker.state != "closed"
+        stopped = verdict.action == "disable" or self._breaker.state != "closed"
         return stopped and verdict.health == "failing"
 
     def _wait_s(self, number: int, verdict: Verdict, at_fault: bool) -> float | None:
