@@ -21,6 +21,12 @@ def rounds() -> int:
     return int(os.environ.get("HEADRACE_FAULT_ROUNDS", "1"))
 
 
+@pytest.fixture(scope="session")
+def faults(rounds: int) -> int:
+    """How often a relay is killed or frozen at random: HEADRACE_RELAY_FAULTS, 5 for each round by default."""
+    return int(os.environ.get("HEADRACE_RELAY_FAULTS", 5 * rounds))
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     broker = EmbeddedBroker(tmp_path / "kafka", port=steady_port(), heap_mb=256)
