@@ -137,8 +137,12 @@ class Lineup:
         return itertools.chain(chain, self._due_again, self._ready)
 
     def behind_parked(self) -> list[Job]:
-        """Those not parked that wait for one of their key that is parked, and may wait long."""
-        return [job for chain in self._chains.values() if chain[0].parked for job in chain if not job.parked]
+        """Those not parked that wait for one of their key that is parked and not yet due, and may wait long.
+
+        Not those behind one that is ready or in flight: parked, each would have those behind it parked in its turn.
+        """
+        heads = [job for _, _, job in self._due if job.parked and job.key is not None]
+        return [job for head in heads for job in self._chains.get(head.key or b"", ()) if not job.parked]
 
     def waiting(self) -> dict[Job, int]:
         """All that are ready, due or of a key, with when they are due: 0 for those that wait only for their turn."""

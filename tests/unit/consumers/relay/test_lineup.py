@@ -154,9 +154,10 @@ class Lineups(RuleBasedStateMachine):
             assert self.lineup.waiting() == waiting
 
     @invariant()
-    def what_is_behind_a_parked_one_is_known(self) -> None:
+    def what_is_behind_a_parked_one_that_is_not_due_is_known(self) -> None:
         if hasattr(self, "lineup"):
-            behind = [job for job in self.those(State.BEHIND) if self.of_key(job.key)[0].parked and not job.parked]
+            heads = {job.key for job in self.those(State.DUE) if job.parked}
+            behind = [job for job in self.those(State.BEHIND) if job.key in heads and not job.parked]
             assert set(self.lineup.behind_parked()) == set(behind)
 
 
