@@ -28,6 +28,7 @@ SETTINGS = {
     "HEADRACE_WEBHOOK_ALLOW": "127.0.0.0/8",
     "HEADRACE_FIRST_OPEN_S": "0.1",
     "HEADRACE_MAX_OPEN_S": "0.1",
+    "HEADRACE_RETRY_SCHEDULE_S": ",".join(["1"] * 50),
 }
 
 
