@@ -1,7 +1,7 @@
 """An endpoint that is down for three days: what that costs meanwhile, and how it catches up.
 
 The days are simulated: a breaker that is open for ten minutes at most lets 432 probes start in three days, and as many
-are made here, a tenth of a second apart.
+are made here, a tenth of a second apart. `BENCH_DOWN_EVENTS` says how many events come meanwhile.
 """
 
 from __future__ import annotations
