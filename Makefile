@@ -34,7 +34,11 @@ test: $(INSTALLED) ## Run the tests against a real, embedded Kafka
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) ## Kill every service in turn under load, and look for lost events
-	$(BIN)/pytest -m faults tests/faults
+	$(BIN)/pytest -m faults tests/faults --ignore tests/faults/test_relays_at_random.py
+
+.PHONY: test-faults-at-random
+test-faults-at-random: $(INSTALLED) ## Kill and freeze relays at random, 20 times, before receivers that fail in every way
+	HEADRACE_RELAY_FAULTS=$${HEADRACE_RELAY_FAULTS:-20} $(BIN)/pytest -m faults -rP tests/faults/test_relays_at_random.py
 
 .PHONY: test-containers
 test-containers: $(INSTALLED) ## Build the image and run everything in containers (needs a Docker engine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -44,14 +44,15 @@ class Deliveries:
         self.wants = wants
         self.taken: dict[str, list[float]] = {}
         self.attempts: Counter[str] = Counter()
-        self.open = 0
+        self.open: Counter[str] = Counter()
         self.seeks: list[Seek] = []
-        self._done: deque[tuple[float, int]] = deque()
+        self.may_repeat: set[str] = set()
+        self._done: list[tuple[float, Collection[str]]] = []
 
     def attempted(self, ids: Collection[str]) -> None:
         """A request with these events has come; `ended` is to be called once it has its answer."""
         self.attempts.update(ids)
-        self.open += len(ids)
+        self.open.update(ids)
 
     def take(self, ids: Collection[str]) -> None:
         """It will be answered with 2xx."""
@@ -60,32 +61,27 @@ class Deliveries:
 
     def ended(self, ids: Collection[str], taken: bool) -> None:
         """A request has its answer."""
-        self.open -= len(ids)
+        self.open -= Counter(ids)
         if taken:
-            self._done.append((time.monotonic(), len(ids)))
+            self._done.append((time.monotonic(), ids))
 
     @property
     def repeats(self) -> int:
         """How often it took what it had taken before."""
         return sum(len(times) - 1 for times in self.taken.values())
 
-    def last_s(self) -> float:
-        """When it last took an event."""
-        return max((times[-1] for times in self.taken.values()), default=0.0)
-
     def first_after_s(self, moment_s: float) -> float | None:
         """When it first took an event after a moment."""
         return min((at for times in self.taken.values() for at in times if at > moment_s), default=None)
 
-    def repeated_after(self, killed_s: float) -> int:
+    def repeated_after(self, killed_s: float) -> set[str]:
         """Events that it had taken when a process was killed, and took again since."""
         last_s = killed_s + LAST_WORDS_S
-        return sum(times[0] <= last_s < times[-1] for times in self.taken.values())
+        return {event_id for event_id, times in self.taken.items() if times[0] <= last_s < times[-1]}
 
-    def unwritten_at(self, killed_s: float, open_then: int, written_s: float) -> int:
-        """Events under way when a process was killed, and those that were delivered in the last `written_s` before."""
-        first_s, last_s = killed_s - written_s, killed_s + LAST_WORDS_S
-        return open_then + sum(count for at_s, count in self._done if first_s <= at_s <= last_s)
+    def done_between(self, first_s: float, last_s: float) -> set[str]:
+        """Events whose requests were answered with 2xx in a time."""
+        return {event_id for at_s, ids in self._done if first_s <= at_s <= last_s for event_id in ids}
 
 
 def check(

@@ -94,7 +94,7 @@ async def test_options_of_the_command_line_and_of_a_file_make_one_subscription_w
         made = await headrace(
             url,
             *("subscribe", "--file", str(file), "--label", "team=ops", "--type", "flight", "--filter", "data.n > 1"),
-            *("--rate", "50", "--max-in-flight", "3", "--batch", "10", "--content-mode", "binary"),
+            *("--rate", "50", "--max-in-flight", "3", "--batch", "10", "--content-mode", "data"),
             *("--auth", "basic:me", "--header", "X-Team=ops", "--header-from", "X-Key=ENDPOINT_KEY"),
             *("--signing", "ed25519"),
             HEADRACE_ENDPOINT_SECRET="hidden",
@@ -109,7 +109,7 @@ async def test_options_of_the_command_line_and_of_a_file_make_one_subscription_w
             "rate_limit_per_s": 50,
             "max_in_flight": 3,
             "batch": {"max_events": 10, "max_wait_ms": 0},
-            "content_mode": "binary",
+            "content_mode": "data",
             "retry_s": [1],
             "auth": {"type": "basic", "username": "me"},
             "headers": ["x-key", "x-team"],

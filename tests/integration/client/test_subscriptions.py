@@ -115,7 +115,7 @@ async def test_all_that_can_be_chosen_is_kept_and_changed_and_taken_back(
             max_in_flight=3,
             rate_limit_per_s=2.5,
             batch={"max_events": 10, "max_wait_ms": 100},
-            content_mode="binary",
+            content_mode="data",
             retry_s=[1, 2, 3],
             failures_to_open=7,
             disable_after_s=3600,
@@ -128,7 +128,7 @@ async def test_all_that_can_be_chosen_is_kept_and_changed_and_taken_back(
         assert shown.etag == made.etag
         assert {**shown.raw, "secret": made.secret} == {**made.raw, "status": None}
         assert (shown.raw["retry_s"], shown.raw["batch"]) == ([1, 2, 3], {"max_events": 10, "max_wait_ms": 100})
-        assert (shown.raw["projection"], shown.raw["content_mode"]) == ({"number": "data.n"}, "binary")
+        assert (shown.raw["projection"], shown.raw["content_mode"]) == ({"number": "data.n"}, "data")
         assert (shown.raw["auth"], shown.raw["headers"]) == ({"type": "basic", "username": "me"}, ["x-key"])
         changed = await client.subscriptions.update(
             made.id, {"rate_limit_per_s": None, "labels": {"team": None}, "auth": None, "url": f"{hook}new"}

@@ -27,7 +27,7 @@ async def test_never_more_than_max_in_flight_wait_for_an_answer(api: Api, log: L
         assert await api.has(created["id"], in_flight=min(limit, 8))
         held.set()
         await until(lambda: api.has(created["id"], delivered=200, lag=0))
-        assert receiving.most_waiting == limit
+        assert min(limit, 8) <= receiving.most_waiting <= limit
         assert sorted(receiving.ids) == sorted(ids)
 
 
