@@ -16,6 +16,7 @@ async def undelivered(runner: Runner, limit: int) -> Batch:
 
     Raises `PositionGone`, `KafkaUnavailable`.
     """
+    await runner.feed_log.refresh()  # who has just written an event finds it here
     states = runner.intake.states()
     parked = {(reference.partition, reference.offset) for reference in runner.waiting()}
     position = _oldest(states, parked)
