@@ -34,11 +34,13 @@ test: $(INSTALLED) ## Run the tests against a real, embedded Kafka
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) ## Kill every service in turn under load, and look for lost events
-	$(BIN)/pytest -m faults tests/faults --ignore tests/faults/test_relays_at_random.py
+	$(BIN)/pytest -m faults tests/faults $(addprefix --ignore ,$(RELAY_FAULTS))
 
-.PHONY: test-faults-at-random
-test-faults-at-random: $(INSTALLED) ## Kill and freeze relays at random, 20 times, before receivers that fail in every way
-	HEADRACE_RELAY_FAULTS=$${HEADRACE_RELAY_FAULTS:-20} $(BIN)/pytest -m faults -rP tests/faults/test_relays_at_random.py
+RELAY_FAULTS := $(addprefix tests/faults/test_,relays_at_random.py two_owners.py relay_between_writes.py definitions_at_once.py)
+
+.PHONY: test-faults-relay
+test-faults-relay: $(INSTALLED) ## Kill and freeze relays, 20 times at random too, before receivers that fail in every way
+	HEADRACE_RELAY_FAULTS=$${HEADRACE_RELAY_FAULTS:-20} $(BIN)/pytest -m faults -rP $(RELAY_FAULTS)
 
 .PHONY: test-containers
 test-containers: $(INSTALLED) ## Build the image and run everything in containers (needs a Docker engine)
