@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from headrace.consumers.core.feed_log import BEGINNING, FeedLog
 from headrace.consumers.core.position import PositionError
-from headrace.consumers.subscription_request import milliseconds
+from headrace.consumers.subscription_request import Start, milliseconds
 from headrace.http.problems import Problem
 
 READ_EVENTS = 1000
@@ -19,22 +19,12 @@ MOST_READ = 50_000
 """Attempts that are looked at for one page, of whatever subscription: a page may end before it is full."""
 
 
-class AskAttempts(BaseModel):
+class AskAttempts(Start):
     """Which attempts: from an offset token or a time on, of an outcome or an event."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    offset: str | None = None
-    from_: AwareDatetime | None = Field(None, alias="from")
     limit: int = Field(100, ge=1, le=1000)
     outcome: str | None = None
     event_id: str | None = None
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
-        if self.offset is not None and self.from_ is not None:
-            raise ValueError("say offset or from, not both")
-        return self
 
     def wants(self, attempt: Mapping[str, Any]) -> bool:
         """Whether an attempt is among them."""

@@ -186,10 +186,9 @@ class Subscriptions:
 
     async def _vet(self, url: str, credentials: Credentials) -> None:
         """Refuse an endpoint, or a server of tokens, that must not be sent to, and a TLS identity that is none."""
-        targets: dict[str, Callable[[], Target]] = {
-            "/url": lambda: Target.of(url),
-            "/tls": lambda: Target.of(url, credentials.client_tls()),
-        }
+        targets: dict[str, Callable[[], Target]] = {"/url": lambda: Target.of(url)}
+        if credentials.tls is not None:
+            targets["/tls"] = lambda: Target.of(url, credentials.client_tls())
         if isinstance(auth := credentials.auth, ClientCredentials):
             token_url = auth.token_url
             targets["/auth/token_url"] = lambda: Target.of(token_url)

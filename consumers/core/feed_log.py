@@ -74,6 +74,11 @@ class FeedLog:
         """The position after the newest record that is here."""
         return tuple(ring.end for ring in self.rings)
 
+    def only(self, partition: int, offset: int) -> Position:
+        """The position after all that is here, but for one partition: a read from there is of that one alone."""
+        tail = self.tail
+        return (*tail[:partition], offset, *tail[partition + 1 :])
+
     async def beginning(self) -> Position:
         """The position of the oldest records that are kept."""
         return tuple(await self._offsets.beginnings(self.topic.topic, len(self.rings)))

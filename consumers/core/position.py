@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 Position = tuple[int, ...]
 """The offsets in order of partition. Partitions that a feed got later than the position was taken join at 0."""
 
@@ -25,3 +27,11 @@ class PositionGone(PositionError):
 def widen(position: Position, partitions: int) -> Position:
     """The position over all partitions that the feed has now."""
     return position + (0,) * (partitions - len(position))
+
+
+def lowered(position: Sequence[int], places: Iterable[tuple[int, int]]) -> Position:
+    """The position, in each partition no later than any of the places (partition and offset) in it."""
+    offsets = list(position)
+    for partition, offset in places:
+        offsets[partition] = min(offsets[partition], offset)
+    return tuple(offsets)

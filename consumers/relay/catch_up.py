@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from headrace.consumers.core.feed_log import Batch
-from headrace.consumers.core.position import Position
+from headrace.consumers.core.position import Position, lowered
 from headrace.consumers.core.record import Record
 from headrace.consumers.relay.runner import Runner
 from headrace.consumers.relay.state import LaneState, Parked, Stored
@@ -19,7 +17,7 @@ async def undelivered(runner: Runner, limit: int) -> Batch:
     await runner.feed_log.refresh()  # who has just written an event finds it here
     states = runner.intake.states()
     parked = {(reference.partition, reference.offset) for reference in runner.waiting()}
-    position = _oldest(states, parked)
+    position = lowered([states[partition].position for partition in sorted(states)], parked)
     found: list[Record] = []
     while len(found) < limit:
         batch = await runner.feed_log.read(position, limit - len(found))
@@ -33,13 +31,6 @@ async def undelivered(runner: Runner, limit: int) -> Batch:
             or (not _settled(states, record) and runner.intake.wants(record))
         ]
     return Batch(found, position)
-
-
-def _oldest(states: dict[int, LaneState], parked: Iterable[tuple[int, int]]) -> Position:
-    oldest = {partition: state.position for partition, state in states.items()}
-    for partition, offset in parked:
-        oldest[partition] = min(oldest[partition], offset)
-    return tuple(oldest[partition] for partition in sorted(oldest))
 
 
 def _settled(states: dict[int, LaneState], record: Record) -> bool:

@@ -22,9 +22,7 @@ async def one(runner: Runner, partition: int, offset: int) -> list[Parked]:
     """One event of the log; none where there is no such event. Raises `PositionGone`, `KafkaUnavailable`."""
     if not 0 <= partition < len(runner.feed_log.rings):
         return []
-    tail = runner.feed_log.tail
-    position = (*tail[:partition], offset, *tail[partition + 1 :])
-    records = (await runner.feed_log.read(position, 1)).records
+    records = (await runner.feed_log.read(runner.feed_log.only(partition, offset), 1)).records
     return [_again(runner, record) for record in records if (record.partition, record.offset) == (partition, offset)]
 
 

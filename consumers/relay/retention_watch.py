@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from headrace import metrics
 from headrace.consumers.core.feed_log import FeedLog
-from headrace.consumers.core.position import Position, PositionGone
+from headrace.consumers.core.position import PositionGone, lowered
 from headrace.consumers.relay.lineup import now_ms
 from headrace.consumers.relay.retention import LaneAge, at_risk_before_ms, hours_until_loss, parked_at_risk
 from headrace.consumers.relay.runner import Runner
@@ -50,7 +50,7 @@ class RetentionWatch:
             if retention_ms is not None:
                 parked = runner.waiting()
                 await self._save(runner, retention_ms)
-                oldest = _oldest(runner.position, [(p.partition, p.offset) for p in parked if p.dead is None])
+                oldest = lowered(runner.position, [(p.partition, p.offset) for p in parked if p.dead is None])
                 beginning = await feed_log.beginning()
                 lanes = [
                     LaneAge(at, kept, await _timestamp_ms(feed_log, partition, at) if at < end else None)
@@ -88,17 +88,9 @@ class RetentionWatch:
         return retention_ms
 
 
-def _oldest(position: Position, parked: Iterable[tuple[int, int]]) -> list[int]:
-    oldest = list(position)
-    for partition, offset in parked:
-        oldest[partition] = min(oldest[partition], offset)
-    return oldest
-
-
 async def _timestamp_ms(feed_log: FeedLog, partition: int, offset: int) -> int | None:
-    tail = feed_log.tail
     try:
-        batch = await feed_log.read((*tail[:partition], offset, *tail[partition + 1 :]), 1)
+        batch = await feed_log.read(feed_log.only(partition, offset), 1)
     except PositionGone:
         return None
     return batch.records[0].timestamp_ms if batch.records else None

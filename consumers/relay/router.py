@@ -66,6 +66,9 @@ class Router:
         taken: dict[Intake, None] = {}
         self._at += [0] * (len(self.feed_log.rings) - len(self._at))  # a feed can get more partitions
         while self._at != list(self.feed_log.tail):
+            if not len(self._matcher):
+                self._at = list(self.feed_log.tail)
+                break
             batch = self.feed_log.read_rings(self.position, READ_EVENTS)
             if batch is None:
                 # More came at once than memory holds: all read by themselves what they did not see.
@@ -74,18 +77,13 @@ class Router:
                     taken[intake] = None
                 self._at = list(self.feed_log.tail)
                 break
-            if len(self._matcher):
-                for record in batch.records:
-                    self._at[record.partition] = record.offset
-                    for intake in self._matcher.matching(self.feed_log.event(record)):
-                        intake.offer(record)
-                        taken[intake] = None
-                    # Who leaves at an event of another partition has had this one.
-                    self._at[record.partition] = record.offset + 1
+            for record in batch.records:
+                self._at[record.partition] = record.offset
+                for intake in self._matcher.matching(self.feed_log.event(record)):
+                    intake.offer(record)
+                    taken[intake] = None
+                # Who leaves at an event of another partition has had this one.
+                self._at[record.partition] = record.offset + 1
             self._at = list(batch.position)
         for intake in taken:
             intake.pump()
-
-    def close(self) -> None:
-        """Read no more."""
-        self.feed_log.unlisten(self._grown)
