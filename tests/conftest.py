@@ -24,7 +24,7 @@ def kafka() -> Iterator[str]:
     if servers := os.environ.get("HEADRACE_BOOTSTRAP_SERVERS"):
         yield servers
         return
-    with EmbeddedBroker() as broker:
+    with EmbeddedBroker(quick_start=True) as broker:
         yield broker.bootstrap_servers
 
 

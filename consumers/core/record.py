@@ -49,7 +49,9 @@ class Record:
     def json(self, codec: Codec, defaults: Mapping[str, str]) -> bytes:
         """The event as structured CloudEvents JSON, in one line."""
         if self._json is None:
-            message = self.message
+            message, headers = self.message, self.headers
+            if self._id is None:  # whoever wants the one most often wants the other, and headers cost most
+                self._id = event_id(headers, message.topic() or "", self.partition, self.offset)
             self._json = to_structured_json(
                 codec,
                 defaults,
@@ -59,6 +61,6 @@ class Record:
                 timestamp_ms=message.timestamp()[1],
                 key=message.key(),
                 value=message.value(),
-                headers=self.headers,
+                headers=headers,
             )
         return self._json

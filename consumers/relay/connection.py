@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.idle_since_s = 0.0
         self._transport: asyncio.Transport | None = None
-        self._parser: httptools.HttpResponseParser | None = None
+        self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[Answer] | None = None
         self._answer = Answer(Phases())
         self._keep_bytes = 0
@@ -97,7 +97,6 @@ class Connection(asyncio.Protocol):
         self._keep_bytes = keep_bytes
         self._received_bytes = self._body_bytes = 0
         self._in_body = False
-        self._parser = httptools.HttpResponseParser(self)
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
         self._watch_until(deadline_s)
@@ -139,7 +138,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Some of the answer."""
-        if self._waiter is None or self._parser is None:
+        if self._waiter is None:
             self._keep_alive = False  # nobody asked
             self.abort()
             return
@@ -189,7 +188,6 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The body follows."""
-        assert self._parser is not None
         self._answer.status = self._parser.get_status_code()
         self._in_body = self._answer.status >= 200
 
@@ -203,7 +201,6 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The answer is whole."""
-        assert self._parser is not None
         if self._answer.status < 200:
             self._answer = Answer(self._answer.phases)  # an interim answer: the real one follows
         else:

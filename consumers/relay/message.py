@@ -44,10 +44,11 @@ class Composer:
 
     def _one(self, records: Sequence[Record]) -> Message:
         (record,) = records
+        structured = self._structured(record)
         message_id = header_id(record.id)
         if self._mode == "structured":
-            return Message(message_id, self._structured(record), {"content-type": STRUCTURED})
-        event = orjson.loads(self._structured(record))
+            return Message(message_id, structured, {"content-type": STRUCTURED})
+        event = orjson.loads(structured)
         body, content_type = _data(event)
         headers = {"content-type": content_type}
         if self._mode == "binary":

@@ -248,7 +248,9 @@ class Runner:
     # Attempts
 
     async def _attempt(self, jobs: list[Job], probe: int, generation: int) -> None:
-        tried = [(job, record) for job in list(jobs) if (record := await self._record(job, jobs)) is not None]
+        tried = [
+            (job, record) for job in list(jobs) if (record := job.record or await self._record(job, jobs)) is not None
+        ]
         if not tried:
             self.breaker.abandoned(probe)
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 import math
 from binascii import b2a_base64
 from collections.abc import Callable, Sequence
@@ -13,6 +13,9 @@ from headrace.consumers.relay.signing_key import SigningKey, current, newest
 from headrace.signing import ED25519_VERSION, HMAC_VERSION
 
 Sign = Callable[[bytes], str]
+
+BLOCK_BYTES = 64
+"""Of SHA-256."""
 
 
 class Signer:
@@ -41,10 +44,25 @@ class Signer:
 
 def _sign(key: SigningKey) -> Sign:
     if key.kind == "hmac":
-        secret = key.material
-        return lambda content: _text(HMAC_VERSION, hmac.digest(secret, content, "sha256"))
+        return _hmac_sha256(key.material)
     private = Ed25519PrivateKey.from_private_bytes(key.material)
     return lambda content: _text(ED25519_VERSION, private.sign(content))
+
+
+def _hmac_sha256(secret: bytes) -> Sign:
+    """HMAC by RFC 2104 from two states that have taken in the key: `hmac` takes it in anew for every message."""
+    block = (hashlib.sha256(secret).digest() if len(secret) > BLOCK_BYTES else secret).ljust(BLOCK_BYTES, b"\0")
+    inner = hashlib.sha256(bytes(b ^ 0x36 for b in block))
+    outer = hashlib.sha256(bytes(b ^ 0x5C for b in block))
+
+    def sign(content: bytes) -> str:
+        within = inner.copy()
+        within.update(content)
+        around = outer.copy()
+        around.update(within.digest())
+        return _text(HMAC_VERSION, around.digest())
+
+    return sign
 
 
 def _text(version: str, signature: bytes) -> str:

@@ -26,7 +26,7 @@ class EmbeddedCluster:
     def _node(self, node_id: int, heap_mb: int) -> Node:
         directory = self._directory / str(node_id)
         properties = node_properties(node_id, self._ports, directory, replicas=NODES, min_in_sync=2)
-        return Node(directory, properties, heap_mb=heap_mb, log_file=directory / "broker.log")
+        return Node(directory, properties, heap_mb=heap_mb, log_file=directory / "broker.log", quick_start=True)
 
     @property
     def bootstrap_servers(self) -> str:

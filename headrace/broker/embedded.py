@@ -32,7 +32,7 @@ class EmbeddedBroker:
     """A real Kafka on the loopback interface. Without `data_dir` its data goes with it; without `port`, a free one.
 
     One at a time can use a data directory: the Java process itself holds the lock, so that one that outlived its
-    parent is found. Use it as a context manager, or call `start` and `stop`.
+    parent is found. Use it as a context manager, or call `start` and `stop`. `quick_start` as for `Node`: for tests.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class EmbeddedBroker:
         *,
         port: int | None = None,
         heap_mb: int = 512,
+        quick_start: bool = False,
         extra_properties: Mapping[str, str] | None = None,
         log_file: Path | None = None,
     ) -> None:
@@ -50,7 +51,11 @@ class EmbeddedBroker:
         self.port = port or free_port()
         properties = node_properties(1, [(self.port, free_port())], self.data_dir, replicas=1, min_in_sync=1)
         self._node = Node(
-            self.data_dir, {**properties, **(extra_properties or {})}, heap_mb=heap_mb, log_file=self.log_file
+            self.data_dir,
+            {**properties, **(extra_properties or {})},
+            heap_mb=heap_mb,
+            log_file=self.log_file,
+            quick_start=quick_start,
         )
         self._lock: IO[str] | None = None
 

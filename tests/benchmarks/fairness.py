@@ -24,7 +24,7 @@ ALLOWED = {"HEADRACE_WEBHOOK_ALLOW": "127.0.0.0/8"}
 
 
 def run(bootstrap_servers: str) -> list[Figure]:
-    """The 99th percentile of the time from written to delivered at the other 980, in turns with and without."""
+    """The 99th percentile of the time from sent to ingest to delivered at the other 980, in turns with and without."""
     make_topic(bootstrap_servers, "bench")
     return uvloop.run(_measure(bootstrap_servers))
 
@@ -43,15 +43,19 @@ async def _measure(bootstrap_servers: str) -> list[Figure]:
         for n in range(ENDPOINTS)
     }
     await asyncio.to_thread(subscribe, bootstrap_servers, "bench", wanted)
-    with feeds(bench=FEED) as environ, service("relay", bootstrap_servers, **environ, **ALLOWED) as relay:
+    with (
+        feeds(bench=FEED) as environ,
+        service("ingest", bootstrap_servers, **environ) as ingest,
+        service("relay", bootstrap_servers, **environ, **ALLOWED) as relay,
+    ):
         await asyncio.to_thread(wait_for_gauge, relay, "headrace_relay_owned_subscriptions", ENDPOINTS)
-        await _turn(bootstrap_servers, receiver)  # every endpoint's first connection
+        await _turn(ingest, receiver)  # every endpoint's first connection
         without_ms, with_ms = [], []
         for _ in range(ROUNDS):
-            without_ms.append(await _turn(bootstrap_servers, receiver))
+            without_ms.append(await _turn(ingest, receiver))
             receiver.troubled = True
             await away.stop()
-            with_ms.append(await _turn(bootstrap_servers, receiver))
+            with_ms.append(await _turn(ingest, receiver))
             receiver.troubled = False
             await away.start(away_port)
     turns = " ".join(f"{a:.0f}/{b:.0f}" for a, b in zip(with_ms, without_ms, strict=True))
@@ -63,9 +67,9 @@ async def _measure(bootstrap_servers: str) -> list[Figure]:
     return [Figure(what, median(with_ms), "without those", median(without_ms), note, " ms")]
 
 
-async def _turn(bootstrap_servers: str, receiver: Receiver) -> float:
+async def _turn(ingest: int, receiver: Receiver) -> float:
     receiver.reset()
     wanted = COUNT * (ENDPOINTS - len(REFUSING) - len(SILENT) - len(SLOW)) // ENDPOINTS
-    with process(pace.command(bootstrap_servers, "bench", PER_S, COUNT), {}):
+    with process(pace.command(ingest, "bench", PER_S, COUNT), {}):
         await until(lambda: len(receiver.seen) >= wanted)
     return receiver.percentile_ms(0.99)

@@ -1,36 +1,51 @@
-"""Writes events at a steady rate, each with the time when it was handed over: `python -m benchmarks.pace`.
+"""Has a gateway accept events at a steady rate, each with the time when it was sent: `python -m benchmarks.pace`.
 
 A process of its own, so that neither the receiver's work nor its garbage makes events late.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 
 import orjson
-from confluent_kafka import Producer
+import uvloop
 
+from benchmarks.connection import Connection, post
 from benchmarks.events import event
 
-
-def command(bootstrap_servers: str, topic: str, per_s: float, count: int) -> list[str]:
-    """The command that writes `count` events."""
-    return [sys.executable, "-m", "benchmarks.pace", bootstrap_servers, topic, str(per_s), str(count)]
+EVERY_S = 0.01
+"""A request with the events of so long: what a producer does that has more than a few events a second."""
 
 
-def pace(bootstrap_servers: str, topic: str, per_s: float, count: int) -> None:
-    """Write events numbered from 0."""
-    producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 2, "acks": "all"})
-    producer.list_topics(topic, 10)  # connects before the clock runs
-    began_s = time.time()
-    for number in range(count):
-        while (left_s := began_s + number / per_s - time.time()) > 0:
-            producer.poll(0)
-            time.sleep(min(left_s, 0.001))
-        producer.produce(topic, orjson.dumps({"sent_s": time.time(), **event(number)}), str(number))
-    assert producer.flush(60) == 0
+def command(gateway: int, feed: str, per_s: float, count: int) -> list[str]:
+    """The command that has `count` events accepted by the gateway at a port."""
+    return [sys.executable, "-m", "benchmarks.pace", str(gateway), feed, str(per_s), str(count)]
+
+
+async def pace(gateway: int, feed: str, per_s: float, count: int) -> None:
+    """Send events numbered from 0."""
+    free: list[Connection] = []
+    requests: set[asyncio.Task[None]] = set()
+
+    async def send(events: range) -> None:
+        connection = free.pop() if free else await Connection.open(gateway)
+        body = orjson.dumps([{"sent_s": time.time(), **event(number)} for number in events])
+        status, _, answer = await connection.exchange(post(f"/v1/feeds/{feed}/events", body))
+        assert status == 200, answer
+        free.append(connection)
+
+    began_s = time.perf_counter()
+    sent = 0
+    while sent < count:
+        await asyncio.sleep(EVERY_S)
+        due = min(int((time.perf_counter() - began_s) * per_s), count)
+        if due > sent:
+            requests.add(asyncio.ensure_future(send(range(sent, due))))
+            sent = due
+    await asyncio.gather(*requests)
 
 
 if __name__ == "__main__":
-    pace(sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))
+    uvloop.run(pace(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4])))
