@@ -25,7 +25,7 @@ from headrace.schemas.catalogue import Catalogue, Entry
 from headrace.schemas.codec import InvalidData
 from headrace.schemas.event import to_headers
 from headrace.schemas.explain import Fault, escape
-from headrace.schemas.feed import record_key
+from headrace.schemas.feed import holds_dead_letters, record_key
 from headrace.settings import IngestSettings
 
 SLICE = 500
@@ -88,7 +88,7 @@ class Ingest:
         entry = self._catalogue.get(feed)
         if entry is None:
             raise Problem(HTTPStatus.NOT_FOUND, f"No feed is called {feed}; GET /v1/feeds lists them.")
-        if feed.endswith(".dead"):
+        if holds_dead_letters(feed):
             raise Problem(
                 HTTPStatus.METHOD_NOT_ALLOWED, "Dead letters are written by Headrace alone.", headers={"Allow": "GET"}
             )

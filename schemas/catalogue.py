@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headrace.schemas.codec import Codec, codec_of
-from headrace.schemas.feed import Feed, FeedError, feed_files, load_feed
+from headrace.schemas.feed import DEAD_LETTERS, Feed, FeedError, feed_files, holds_dead_letters, load_feed
 from headrace.schemas.ids import FileIds, Ids, Schema, read_current
 from headrace.settings import Settings
 
 BUILT_IN = Path(__file__).resolve().parent
 DEAD_LETTER_HOURS = 30 * 24.0
-SUFFIX = ".dead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def directories(settings: Settings) -> list[Path]:
 
 def dead_letters_of(feed: str) -> str:
     """The name of the feed that holds the dead letters of a feed; those of dead letters stay where they are."""
-    return feed if feed.endswith(SUFFIX) else f"{feed}{SUFFIX}"
+    return feed if holds_dead_letters(feed) else f"{feed}{DEAD_LETTERS}"
 
 
 def load_catalogue(settings: Settings) -> Catalogue:

@@ -21,6 +21,8 @@ Compatibility = Literal[
 
 HOUR_MS = 3_600_000
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,244}")
+DEAD_LETTERS = ".dead"
+"""How the names of dead letters end, feeds' and topics'."""
 """Kafka's rule, with room for `.dead`."""
 
 
@@ -74,13 +76,18 @@ class Feed:
     @property
     def dead_letter_topic(self) -> str:
         """Where events go that could not be processed or delivered."""
-        return f"{self.topic}.dead"
+        return f"{self.topic}{DEAD_LETTERS}"
 
     def topic_spec(self) -> TopicSpec:
         """The topic as it is made where it does not exist."""
         retention_ms = -1 if self.retention_hours is None else int(self.retention_hours * HOUR_MS)
         config = {"cleanup.policy": "compact"} if self.compacted else {"retention.ms": str(retention_ms)}
         return TopicSpec(self.topic, self.partitions, config)
+
+
+def holds_dead_letters(feed: str) -> bool:
+    """Whether a feed of this name is the dead letters of another."""
+    return feed.endswith(DEAD_LETTERS)
 
 
 def record_key(value: Any) -> bytes | None:
@@ -116,7 +123,7 @@ def load_feed(path: Path) -> Feed:
     except ValueError as error:  # TOML's, and UTF-8's
         raise FeedError(f"{path}: not TOML: {error}") from error
     topic = definition.topic or name
-    if name.endswith(".dead"):
+    if holds_dead_letters(name):
         raise FeedError(f"{path}: names that end in .dead are those of dead letters; rename the file")
     if not _TOPIC.fullmatch(topic) or not _TOPIC.fullmatch(name) or topic.strip(".") == "":
         raise FeedError(f"{path}: feeds and topics have names of letters, digits, '.', '_' and '-', at most 244")

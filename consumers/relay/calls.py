@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -17,8 +18,10 @@ from headrace.consumers.core.record import Record
 from headrace.consumers.core.tail import UnknownFeed
 from headrace.consumers.relay import replay
 from headrace.consumers.relay.catch_up import undelivered
+from headrace.consumers.relay.definition import position_partition
 from headrace.consumers.relay.message import STRUCTURED, Message
 from headrace.consumers.relay.owner import Owner
+from headrace.consumers.relay.ownership import Ownership
 from headrace.consumers.relay.runner import Runner
 from headrace.consumers.relay.settling import TooMany
 from headrace.consumers.subscription_request import (
@@ -41,8 +44,9 @@ from headrace.signing import header_id
 class Calls:
     """Answers for the owner at `address`. Of a subscription that it does not run it answers 421."""
 
-    def __init__(self, owner: Owner, address: str) -> None:
+    def __init__(self, owner: Owner, ownership: Ownership, address: str) -> None:
         self._owner = owner
+        self._ownership = ownership
         self._address = address
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
@@ -74,7 +78,8 @@ class Calls:
                 position = await start_position(await request.read(), runner.feed_log)
             except PositionError as error:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
-            await _carried_out(self._owner.move(runner, position))
+            async with self._confirmed(name):
+                await _carried_out(self._owner.move(runner, position))
         return await self._status(request)
 
     async def _redeliver(self, request: web.Request) -> web.Response:
@@ -146,7 +151,8 @@ class Calls:
                 position = await runner.feed_log.resolve(wanted.offset)
             except PositionError as error:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
-            await _carried_out(self._owner.acknowledge(runner, position))
+            async with self._confirmed(name):
+                await _carried_out(self._owner.acknowledge(runner, position))
         return await self._status(request)
 
     async def _test(self, request: web.Request) -> web.Response:
@@ -173,13 +179,27 @@ class Calls:
         }
         return web.Response(body=orjson.dumps(body), content_type="application/json")
 
+    @contextlib.asynccontextmanager
+    async def _confirmed(self, name: str) -> AsyncIterator[None]:
+        """Change a subscription only as its owner by Kafka's word before and after: else a successor may not see it."""
+        partition = position_partition(name)
+        if not await self._ownership.confirm(partition):
+            raise _not_the_owner()
+        yield
+        if not await self._ownership.confirm(partition):
+            raise _not_the_owner()
+
     def _runner(self, request: web.Request) -> Runner:
         runner = self._owner.runners.get(request.match_info["id"])
         if runner is None:
-            raise Problem(
-                HTTPStatus.MISDIRECTED_REQUEST, "This relay does not run the subscription; ask a gateway for its owner."
-            )
+            raise _not_the_owner()
         return runner
+
+
+def _not_the_owner() -> Problem:
+    return Problem(
+        HTTPStatus.MISDIRECTED_REQUEST, "This relay does not run the subscription; ask a gateway for its owner."
+    )
 
 
 async def _carried_out(work: Coroutine[Any, Any, None]) -> None:

@@ -16,7 +16,8 @@ async def undelivered(runner: Runner, limit: int) -> Batch:
     """
     await runner.feed_log.refresh()  # who has just written an event finds it here
     states = runner.intake.states()
-    parked = {(reference.partition, reference.offset) for reference in runner.waiting()}
+    # Of one whose event is only among the dead letters the log has nothing to give.
+    parked = {(waits.partition, waits.offset) for waits in runner.waiting() if waits.dead is None}
     position = lowered([states[partition].position for partition in sorted(states)], parked)
     found: list[Record] = []
     while len(found) < limit:

@@ -74,9 +74,11 @@ class Endpoint:
             "webhook-signature": self._signer.sign(message.id, timestamp_s, message.body, now_s),
         }
         try:
+            left_s = self._client.timeout_s
             if self._authorization is not None:
                 headers["authorization"] = await self._authorization.header()
-            answer = await self._client.request("POST", self._target, headers, message.body)
+                left_s -= time.time() - now_s
+            answer = await self._client.request("POST", self._target, headers, message.body, timeout_s=left_s)
         except AttemptFailed as error:
             phases = error.phases or Phases()
             return Outcome(verdict(None, {}), None, phases, str(error), error.error_class)

@@ -67,15 +67,18 @@ class HttpClient:
         headers: Mapping[str, str],
         body: bytes,
         *,
+        timeout_s: float | None = None,
         keep_bytes: int = KEPT_BODY_BYTES,
     ) -> Answer:
         """Send a request and return the answer, whatever its status; redirects are not followed.
 
         Of the answer's body `keep_bytes` are kept, 16 KB at most. One deadline covers connecting, sending and the whole
-        answer. Raises `AttemptFailed`, and ValueError for headers that can't be sent.
+        answer: after `timeout_s` where it is given, the client's own else. Raises `AttemptFailed`, and ValueError for
+        headers that can't be sent.
         """
         began_s = time.perf_counter()
-        deadline_s = asyncio.get_running_loop().time() + self.timeout_s
+        timeout_s = self.timeout_s if timeout_s is None else timeout_s
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
         phases = Phases()
         request = _encode(method, target, headers, body)
         try:
@@ -90,7 +93,7 @@ class HttpClient:
             error.phases = phases
             raise
         except TimeoutError:
-            raise AttemptFailed(f"no whole answer within {self.timeout_s:g} s", "timeout", phases) from None
+            raise AttemptFailed(f"no whole answer within {timeout_s:.3g} s", "timeout", phases) from None
         finally:
             phases.total_s = time.perf_counter() - began_s
 

@@ -59,9 +59,8 @@ class Intake:
         for partition in range(len(self._lanes), len(self.feed_log.rings)):
             self._lanes.append(Lane(self._found.lane(partition, self.start)))
 
-    @property
     def lanes(self) -> list[Lane]:
-        """The lanes as they are now."""
+        """The lanes, brought up to where the router is."""
         if self._at_tail:
             self._add_lanes()
             for lane, offset in zip(self._lanes, self._router.position, strict=False):
@@ -71,12 +70,12 @@ class Intake:
     @property
     def fetched(self) -> Position:
         """Per partition, the offset of the next event to be read."""
-        return tuple(lane.fetched for lane in self.lanes)
+        return tuple(lane.fetched for lane in self.lanes())
 
     @property
     def position(self) -> Position:
         """Per partition, the first offset that is not settled."""
-        return tuple(lane.position for lane in self.lanes)
+        return tuple(lane.position for lane in self.lanes())
 
     @property
     def unsettled(self) -> int:
@@ -91,7 +90,7 @@ class Intake:
     @property
     def lag(self) -> int:
         """Offsets of the feed that are not settled."""
-        lanes = zip(self.feed_log.rings, self.lanes, strict=False)
+        lanes = zip(self.feed_log.rings, self.lanes(), strict=False)
         return sum(max(ring.end - lane.fetched, 0) + lane.unsettled for ring, lane in lanes)
 
     def settle(self, partition: int, offset: int) -> None:
@@ -151,7 +150,7 @@ class Intake:
     def leave(self) -> None:
         """Read by itself from here on."""
         if self._at_tail:
-            self.lanes  # noqa: B018 - brings them up to where the router is
+            self.lanes()
             self._at_tail = False
             self._router.leave(self)
 
@@ -166,8 +165,8 @@ class Intake:
 
     def states(self) -> dict[int, LaneState]:
         """What a next owner must know of the lanes."""
-        return {partition: lane.state() for partition, lane in enumerate(self.lanes)}
+        return {partition: lane.state() for partition, lane in enumerate(self.lanes())}
 
     def moved(self) -> list[tuple[int, Lane, LaneState]]:
         """The lanes whose state is another than the one last written."""
-        return [(p, lane, state) for p, lane in enumerate(self.lanes) if (state := lane.moved()) is not None]
+        return [(p, lane, state) for p, lane in enumerate(self.lanes()) if (state := lane.moved()) is not None]

@@ -50,7 +50,7 @@ class Keeper:
 
     def unpark(self, job: Job) -> None:
         """A parked event is done."""
-        self._unparked[parked_key(self._state_key, job.partition, job.offset)] = None
+        self._unparked[parked_key(self._state_key, self._epoch, job.partition, job.offset)] = None
         self.mark()
 
     async def park(self, parked: Sequence[Parked]) -> bool:

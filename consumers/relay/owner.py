@@ -24,6 +24,7 @@ from headrace.consumers.relay.definitions import Definitions
 from headrace.consumers.relay.endpoint import Endpoint
 from headrace.consumers.relay.equipment import Equipment
 from headrace.consumers.relay.journal import Journal
+from headrace.consumers.relay.lineup import now_ms
 from headrace.consumers.relay.mirror import Mirror
 from headrace.consumers.relay.ownership import Entries
 from headrace.consumers.relay.reports import event
@@ -34,6 +35,7 @@ from headrace.consumers.relay.state import (
     base_record,
     endpoint_key,
     lane_record,
+    next_epoch,
     parked_key,
     stored,
     subscription_of,
@@ -82,8 +84,9 @@ class Owner:
         self._turns = Turns(settings.total_in_flight)
         self._routers: dict[str, Router] = {}
         self._definitions = Definitions(settings.kafka(), admin, self._defined)
-        # What was found in the partitions that are ours, by `state_key`, until it is taken up.
+        # What was found in the partitions that are ours, by `state_key`, until it is taken up; and since when they are.
         self._owned: dict[int, dict[str, Stored]] = {}
+        self._since_ms: dict[int, int] = {}
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -118,6 +121,7 @@ class Owner:
                 log.error("state_unreadable", subscription=state_key.split("\0")[0], reason=repr(error))
                 metrics.errors.labels("relay").inc()
         self._owned[partition] = found
+        self._since_ms[partition] = now_ms()
         self._spawn(self._take_up(partition, found, list(entries)))
 
     async def _take_up(self, partition: int, found: dict[str, Stored], keys: list[bytes]) -> None:
@@ -155,6 +159,14 @@ class Owner:
             if isinstance(result, BaseException):
                 log.error("subscription_not_handed_over", exc_info=result)
                 metrics.errors.labels("relay").inc()
+
+    async def announce(self) -> None:
+        """Say again what is owned: a relay that was frozen may have announced itself after us."""
+        try:
+            for partition in list(self._owned):
+                await self._announce(partition)
+        except (Undelivered, QueueFull) as error:
+            log.warning("not_announced", reason=str(error))
 
     async def _announce(self, partition: int) -> None:
         value = orjson.dumps({"address": self._settings.advertised(), "since": now()})
@@ -242,6 +254,8 @@ class Owner:
             log.warning("subscription_not_started", subscription=subscription.id, reason=repr(error))
             self._spawn(self._reconcile_later(subscription.id))
             return
+        if found.stale:
+            await self._forget(subscription.state_key, found.stale)
         # While we waited it may have gone to another owner; a change of its definition waits for our lock.
         if self._owned.get(position_partition(subscription.id)) is owned:
             owned.pop(subscription.state_key, None)
@@ -253,11 +267,18 @@ class Owner:
         """The feed's topic was deleted and made again: offsets of the old one say nothing. Begin with all it has."""
         log.error("subscription_starts_over", subscription=subscription.id, reason=str(error))
         metrics.errors.labels("retention").inc()
-        started = Stored(found.epoch + 1, feed_log.token(error.earliest), endpoint=found.endpoint)
+        started = Stored(
+            self._next_epoch(subscription, found.epoch),
+            feed_log.token(error.earliest),
+            endpoint=found.endpoint,
+        )
         stale = [(key, None) for key in found.keys_of_epoch(subscription.state_key)]
         base = base_record(subscription.state_key, started.epoch, feed_log.token(error.earliest))
         await self._journal.write(subscription.id, [base, *stale])
         return started, error.earliest
+
+    def _next_epoch(self, subscription: Subscription, epoch: int) -> int:
+        return next_epoch(epoch, self._since_ms[position_partition(subscription.id)])
 
     async def _reconcile_later(self, name: str) -> None:
         await asyncio.sleep(AGAIN_S)
@@ -338,7 +359,11 @@ class Owner:
         owned = self._owned.get(position_partition(subscription.id))
         await self._stop(runner)
         left = runner.stored()
-        moved = Stored(runner.epoch + 1, feed_log.token(position), endpoint=left.endpoint)
+        moved = Stored(
+            self._next_epoch(subscription, runner.epoch),
+            feed_log.token(position),
+            endpoint=left.endpoint,
+        )
         base = base_record(subscription.state_key, moved.epoch, feed_log.token(position))
         stale = [(key, None) for key in left.keys_of_epoch(subscription.state_key)]
         while owned is not None and self._owned.get(position_partition(subscription.id)) is owned:
@@ -361,7 +386,7 @@ class Owner:
         await self._stop(runner)
         found, done = acknowledged(runner.stored(), position)
         records = [lane_record(subscription.state_key, found.epoch, p, lane) for p, lane in found.lanes.items()]
-        tombstones = [(parked_key(subscription.state_key, p.partition, p.offset), None) for p in done]
+        tombstones = [(parked_key(subscription.state_key, found.epoch, p.partition, p.offset), None) for p in done]
         try:
             await self._journal.write(subscription.id, [*records, *tombstones])
         except (Undelivered, QueueFull):

@@ -6,9 +6,11 @@ Whoever is assigned a partition of `headrace.positions` reads it to its end, and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import structlog
@@ -48,6 +50,8 @@ class Ownership:
         self._lost = lost
         self._loading: dict[int, Entries] = {}
         self._closing = threading.Event()
+        self._asked: SimpleQueue[tuple[int, asyncio.Future[bool]]] = SimpleQueue()
+        self._handing_over = threading.Event()
         self.assigned = asyncio.Event()
         self.ended = asyncio.Event()
         self._consumer = Consumer(
@@ -71,6 +75,33 @@ class Ownership:
         self._thread = threading.Thread(target=self._run, name="relay-ownership", daemon=True)
         self._thread.start()
 
+    async def confirm(self, partition: int) -> bool:
+        """Whether Kafka takes this relay for a partition's owner, at a time between the call and the answer.
+
+        One that was frozen for longer than its session does not know that it has a successor, but Kafka does: it takes
+        commits of the present generation of the group only. False while something is handed over, too.
+        """
+        answer: asyncio.Future[bool] = self._loop.create_future()
+        self._asked.put((partition, answer))
+        if self._handing_over.is_set():
+            self._answer(lambda _: False)  # the thread waits for us
+        return await answer
+
+    def _answer(self, confirmed: Callable[[int], bool]) -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                partition, answer = self._asked.get_nowait()
+                self._loop.call_soon_threadsafe(_settle, answer, confirmed(partition))
+
+    def _confirmed(self, partition: int) -> bool:
+        try:
+            # The offset says nothing: what a relay owns it reads from the beginning.
+            self._consumer.commit(offsets=[TopicPartition(POSITIONS.name, partition, 0)], asynchronous=False)
+        except KafkaException as error:
+            log.warning("ownership_not_confirmed", partition=partition, reason=str(error))
+            return False
+        return True
+
     def _run(self) -> None:
         self._consumer.subscribe(
             [POSITIONS.name], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
@@ -79,10 +110,12 @@ class Ownership:
             while not self._closing.is_set():
                 for message in self._consumer.consume(5000, 0.05):
                     self._take(message)
+                self._answer(self._confirmed)
         except Exception:
             log.exception("ownership_ended")
             metrics.errors.labels("relay").inc()
         finally:
+            self._refuse()
             self._loop.call_soon_threadsafe(self.ended.set)
             self._consumer.close()
 
@@ -100,6 +133,7 @@ class Ownership:
         for number in numbers:
             self._loading.pop(number, None)
         log.info("partitions_released", partitions=numbers)
+        self._refuse()
         # The next owner is told only after this returns: by then our last position is in Kafka.
         done = asyncio.run_coroutine_threadsafe(_awaited(self._lost(numbers)), self._loop)
         try:
@@ -111,6 +145,12 @@ class Ownership:
             log.exception("hand_over_failed", partitions=numbers)
             metrics.errors.labels("relay").inc()
         consumer.incremental_unassign(partitions)
+        self._handing_over.clear()
+
+    def _refuse(self) -> None:
+        """Confirm nothing from here on: who waits for it would not let go of what is to be handed over."""
+        self._handing_over.set()
+        self._answer(lambda _: False)
 
     def _take(self, message: Message) -> None:
         partition = message.partition() or 0
@@ -145,6 +185,11 @@ class Ownership:
         """Leave the group, handing over what is owned."""
         self._closing.set()
         await asyncio.to_thread(self._thread.join)
+
+
+def _settle(answer: asyncio.Future[bool], confirmed: bool) -> None:
+    if not answer.done():
+        answer.set_result(confirmed)
 
 
 async def _awaited(awaitable: Awaitable[None]) -> None:

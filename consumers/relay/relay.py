@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 SLICE = 200
 TOUCHED = 20
 """Of so many subscriptions one is written at each look, though it has not moved by a delivery."""
+ANNOUNCE_LOOKS = 5
+"""Looks between two times at which it is said what is owned here."""
 RETENTION_LOOKS = 10
 """Looks between two at what the log is about to drop."""
 
@@ -49,7 +51,7 @@ class Relay:
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Calls about one subscription, passed on by gateways. To be asked after `start`."""
-        return Calls(self._owner, self._settings.advertised()).routes()
+        return Calls(self._owner, self._ownership, self._settings.advertised()).routes()
 
     async def start(self) -> None:
         """Join the relays."""
@@ -120,6 +122,8 @@ class Relay:
                 # What stands still is written now and then, so that a next owner does not read again what was skipped.
                 for runner in list(self._owner.runners.values())[number % TOUCHED :: TOUCHED]:
                     runner.touch()
+                if number % ANNOUNCE_LOOKS == 0:
+                    await self._owner.announce()
                 if number % RETENTION_LOOKS == 0:
                     await self._retention.look(self._owner.runners.values())
             except Exception:

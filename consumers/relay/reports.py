@@ -17,6 +17,7 @@ from headrace.consumers.relay.journal import Journal
 from headrace.kafka.bridge import Outgoing
 from headrace.schemas.dead_letter import dead_letter
 from headrace.schemas.event import now, rfc3339
+from headrace.schemas.feed import holds_dead_letters
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +67,7 @@ class Reports:
         """An event will not be tried again. That of a feed of dead letters stays where it is."""
         feed = self._feed_log.entry.feed
         metrics.dead_letters.labels(feed.name, "undeliverable").inc()
-        if feed.name.endswith(".dead"):
+        if holds_dead_letters(feed.name):
             self.event("undeliverable", event_id=record.id, offset=record.offset, reason=reason)
             return
         place = (self._feed_log.topic.topic, record.partition, record.offset)

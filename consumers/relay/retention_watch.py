@@ -48,9 +48,9 @@ class RetentionWatch:
             feed_log = runner.feed_log
             retention_ms = await self._retention_ms(feed_log.topic.topic)
             if retention_ms is not None:
-                parked = runner.waiting()
                 await self._save(runner, retention_ms)
-                oldest = lowered(runner.position, [(p.partition, p.offset) for p in parked if p.dead is None])
+                parked = [(p.partition, p.offset) for p in runner.waiting() if p.dead is None]
+                oldest = lowered(runner.position, parked)
                 beginning = await feed_log.beginning()
                 lanes = [
                     LaneAge(at, kept, await _timestamp_ms(feed_log, partition, at) if at < end else None)

@@ -87,8 +87,10 @@ class Settling:
             number = job.attempts + 1
             wait_s = self._wait_s(number, outcome.verdict, at_fault)
             due_ms = None if wait_s is None else now_ms() + int(wait_s * 1000)
-            # What was disabled for it is not tried until somebody resumes it.
-            self._reports.attempt(record, number, outcome, None if disables else due_ms)
+            if not at_fault or job is tried[0][0]:
+                # What was disabled for it is not tried until somebody resumes it. A request that failed by the
+                # endpoint's fault is one attempt, whatever was in it: it says nothing of the single events.
+                self._reports.attempt(record, number, outcome, None if disables else due_ms)
             if due_ms is None:
                 self._reports.dead_letter(record, outcome.error or "refused", number)
                 self.settle(job)
@@ -155,7 +157,7 @@ class Settling:
         Raises `TooMany`, `KafkaUnavailable`.
         """
         parked = {(one.partition, one.offset) for one in waiting}
-        unsettled = {(p, offset) for p, lane in enumerate(self._intake.lanes) for offset in lane.offsets()}
+        unsettled = {(p, offset) for p, lane in enumerate(self._intake.lanes()) for offset in lane.offsets()}
         new = [one for one in wanted if (one.partition, one.offset) not in parked | unsettled]
         if self.parked + len(new) > self._policy.max_parked:
             raise TooMany(f"{len(new)} events, and {self.parked} wait already; at most {self._policy.max_parked} may")

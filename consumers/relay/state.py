@@ -2,15 +2,15 @@
 
 | key | value | |
 |---|---|---|
-| `<subscription>\\0base` | epoch, offset | the offset token of where the subscription was last moved to |
-| `<subscription>\\0lane\\0<partition>` | epoch, position, done | how far a lane came, and what is done ahead of it |
-| `<subscription>\\0parked\\0<partition>\\0<offset>` | epoch, attempt, due, key | an event that waits for its retry |
+| `<subscription>\\0base\\0<epoch>` | offset | the offset token of where the subscription was moved to |
+| `<subscription>\\0lane\\0<epoch>\\0<partition>` | position, done | how far a lane came, and what is done ahead of it |
+| `<subscription>\\0parked\\0<epoch>\\0<partition>\\0<offset>` | attempt, due, key | an event that waits for its retry |
 | `<subscription>\\0endpoint` | of the breaker | how its endpoint stands: counts in every epoch |
 
 `<subscription>` is `Subscription.state_key`: its id and the time it was made, separated by `\\0`.
 
-Every other value carries the epoch that it was written under; a seek raises it, and what is of an older one does not
-count.
+A seek begins a new epoch, and only what is of the newest counts. The epoch is in the keys: a relay that was frozen in
+the middle of its work, and wakes when another owns the subscription, writes and removes what is of its own epoch only.
 """
 
 from __future__ import annotations
@@ -51,13 +51,17 @@ class LaneState:
 
 @dataclass(slots=True)
 class Stored:
-    """The state of one subscription as its owner found it. `base` is an offset token."""
+    """The state of one subscription as its owner found it. `base` is an offset token.
+
+    `stale` holds the keys of older epochs: what a seek has left behind, to be removed.
+    """
 
     epoch: int = 0
     base: str | None = None
     lanes: dict[int, LaneState] = field(default_factory=dict)
     parked: list[Parked] = field(default_factory=list)
     endpoint: Mapping[str, Any] = field(default_factory=dict)
+    stale: list[bytes] = field(default_factory=list)
 
     def lane(self, partition: int, base: Position) -> LaneState:
         """A lane; one that was never written begins where the subscription begins.
@@ -70,30 +74,41 @@ class Stored:
 
     def keys(self, subscription: str) -> list[bytes]:
         """The keys of all that is kept."""
-        return [base_key(subscription), endpoint_key(subscription), *self.keys_of_epoch(subscription)]
+        return [endpoint_key(subscription), *self.keys_of_epoch(subscription)]
 
     def keys_of_epoch(self, subscription: str) -> list[bytes]:
         """The keys of what does not count once it is moved."""
         return [
-            *(lane_key(subscription, partition) for partition in self.lanes),
-            *(parked_key(subscription, parked.partition, parked.offset) for parked in self.parked),
+            base_key(subscription, self.epoch),
+            *(lane_key(subscription, self.epoch, partition) for partition in self.lanes),
+            *(parked_key(subscription, self.epoch, parked.partition, parked.offset) for parked in self.parked),
+            *self.stale,
         ]
+
+
+def next_epoch(epoch: int, owned_since_ms: int) -> int:
+    """The epoch of a seek: above all that an earlier owner, who does not know that it is one, may still begin.
+
+    An owner counts on from the time, since 1970, at which it became one: its successor became one when its session had
+    ended, after more milliseconds than it can have had seeks, or than clocks differ.
+    """
+    return max(epoch + 1, owned_since_ms)
 
 
 def base_record(subscription: str, epoch: int, offset: str) -> tuple[bytes, bytes]:
     """Key and value that move a subscription to an offset token."""
-    return base_key(subscription), orjson.dumps({"epoch": epoch, "offset": offset})
+    return base_key(subscription, epoch), orjson.dumps({"offset": offset})
 
 
 def lane_record(subscription: str, epoch: int, partition: int, lane: LaneState) -> tuple[bytes, bytes]:
     """Key and value of a lane."""
-    value = {"epoch": epoch, "position": lane.position, "done": lane.done}
-    return lane_key(subscription, partition), orjson.dumps(value)
+    value = {"position": lane.position, "done": lane.done}
+    return lane_key(subscription, epoch, partition), orjson.dumps(value)
 
 
-def lane_key(subscription: str, partition: int) -> bytes:
+def lane_key(subscription: str, epoch: int, partition: int) -> bytes:
     """Key of a lane."""
-    return f"{subscription}\0lane\0{partition}".encode()
+    return f"{subscription}\0lane\0{epoch}\0{partition}".encode()
 
 
 def endpoint_record(subscription: str, endpoint: Mapping[str, Any]) -> tuple[bytes, bytes]:
@@ -106,24 +121,24 @@ def endpoint_key(subscription: str) -> bytes:
     return f"{subscription}\0endpoint".encode()
 
 
-def base_key(subscription: str) -> bytes:
-    """Key of where a subscription was last moved to."""
-    return f"{subscription}\0base".encode()
+def base_key(subscription: str, epoch: int) -> bytes:
+    """Key of where a subscription was moved to."""
+    return f"{subscription}\0base\0{epoch}".encode()
 
 
 def parked_record(subscription: str, epoch: int, parked: Parked) -> tuple[bytes, bytes]:
     """Key and value of a parked event."""
-    value: dict[str, Any] = {"epoch": epoch, "attempt": parked.attempt, "due": parked.due_ms}
+    value: dict[str, Any] = {"attempt": parked.attempt, "due": parked.due_ms}
     if parked.key is not None:
         value["key"] = parked.key.hex()
     if parked.dead is not None:
         value["dead"] = parked.dead
-    return parked_key(subscription, parked.partition, parked.offset), orjson.dumps(value)
+    return parked_key(subscription, epoch, parked.partition, parked.offset), orjson.dumps(value)
 
 
-def parked_key(subscription: str, partition: int, offset: int) -> bytes:
+def parked_key(subscription: str, epoch: int, partition: int, offset: int) -> bytes:
     """Key of a parked event; with a null value it is parked no more."""
-    return f"{subscription}\0parked\0{partition}\0{offset}".encode()
+    return f"{subscription}\0parked\0{epoch}\0{partition}\0{offset}".encode()
 
 
 def subscription_of(key: bytes) -> str:
@@ -133,22 +148,27 @@ def subscription_of(key: bytes) -> str:
 
 def stored(records: Iterable[tuple[bytes, bytes]]) -> Stored:
     """The state of one subscription from its latest records; raises ValueError for what is not such a record."""
-    entries: list[tuple[list[str], Mapping[str, Any]]] = [
-        (key.decode().split("\0")[2:], orjson.loads(value)) for key, value in records
-    ]
     found = Stored()
-    for kind, value in entries:
-        if kind[0] == "base":
-            found.epoch, found.base = value["epoch"], value["offset"]
-        elif kind[0] == "endpoint":
-            found.endpoint = value
-    for kind, value in entries:
-        if value.get("epoch") != found.epoch:
-            continue
-        if kind[0] == "lane":
-            found.lanes[int(kind[1])] = LaneState(value["position"], tuple((a, b) for a, b in value["done"]))
-        elif kind[0] == "parked":
-            key = bytes.fromhex(value["key"]) if "key" in value else None
-            reference = Parked(int(kind[1]), int(kind[2]), value["attempt"], value["due"], key, value.get("dead"))
-            found.parked.append(reference)
+    entries: list[tuple[bytes, str, int, list[int], Mapping[str, Any]]] = []
+    for key, value in records:
+        _, _, kind, *numbers = key.decode().split("\0")
+        if kind == "endpoint":
+            found.endpoint = orjson.loads(value)
+        else:
+            epoch, *place = map(int, numbers)
+            entries.append((key, kind, epoch, place, orjson.loads(value)))
+    # One that was never moved has no base, and is in epoch 0.
+    found.epoch = max((epoch for _, kind, epoch, _, _ in entries if kind == "base"), default=0)
+    for key, kind, epoch, place, told in entries:
+        if epoch != found.epoch:
+            found.stale.append(key)
+        elif kind == "base":
+            found.base = told["offset"]
+        elif kind == "lane":
+            (partition,) = place
+            found.lanes[partition] = LaneState(told["position"], tuple((a, b) for a, b in told["done"]))
+        elif kind == "parked":
+            event_key = bytes.fromhex(told["key"]) if "key" in told else None
+            partition, offset = place
+            found.parked.append(Parked(partition, offset, told["attempt"], told["due"], event_key, told.get("dead")))
     return found

@@ -112,12 +112,14 @@ def _file(
 
 
 def _entry(catalogue: Catalogue, feed: str | None) -> Entry:
+    from headrace.schemas.feed import holds_dead_letters
+
     if feed is None:
         raise typer.BadParameter("name the --feed that the file goes to")
-    if feed.endswith(".dead"):
+    if holds_dead_letters(feed):
         raise typer.BadParameter("dead letters are written by Headrace alone")
     if feed not in catalogue:
-        known = ", ".join(name for name in catalogue if not name.endswith(".dead"))
+        known = ", ".join(name for name in catalogue if not holds_dead_letters(name))
         raise typer.BadParameter(f"no feed is called {feed}; there are {known}")
     return catalogue[feed]
 

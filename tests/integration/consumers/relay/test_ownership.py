@@ -147,7 +147,8 @@ async def test_a_stale_owner_that_wakes_up_cannot_undo_a_seek(api: Api, log: Log
         await until(lambda: has(api, name, lag=0))
         receiving.deliveries.clear()
         moved = await api.seek(name, offset="-1")
-        assert moved["status"]["epoch"] == 1
+        epoch = moved["status"]["epoch"]
+        assert epoch > 0
         await until(lambda: has(api, name, lag=0, delivered=74))
         assert Counter(receiving.ids) == Counter(first + second + third)
         stale.send(signal.SIGCONT)
@@ -160,7 +161,7 @@ async def test_a_stale_owner_that_wakes_up_cannot_undo_a_seek(api: Api, log: Log
         receiving.deliveries.clear()
         last = log.send(feed, 5)
         await until(lambda: set(last) <= set(receiving.ids))
-        assert (await api.status(name))["epoch"] == 1
+        assert (await api.status(name))["epoch"] == epoch
         assert not set(first + second) & set(receiving.ids)
 
 
@@ -180,13 +181,15 @@ async def test_what_a_stale_owner_writes_under_an_older_epoch_does_not_count(api
             created = await api.create(feed, receiving.url)
             name = created["id"]
             await until(lambda: api.owner(name))
-            await api.seek(name, offset="-1")
+            epoch = (await api.seek(name, offset="-1"))["status"]["epoch"]
             await until(lambda: has(api, name, lag=0, delivered=10))
         producer = Producer({"bootstrap.servers": log.kafka, "enable.idempotence": True})
         key = f"{name}\0{created['created']}\0"
         for suffix, value in [
-            ("lane\x000", b'{"epoch":0,"position":3,"done":[]}'),
-            ("parked\x000\x005", b'{"epoch":0,"attempt":1,"due":0}'),
+            ("base\x001", b'{"offset":"-1"}'),
+            ("lane\x000\x000", b'{"position":3,"done":[]}'),
+            ("parked\x000\x000\x005", b'{"attempt":1,"due":0}'),
+            (f"parked\x00{epoch - 1}\x000\x006", b'{"attempt":1,"due":0}'),
         ]:
             producer.produce(POSITIONS.name, value, key + suffix, partition=position_partition(name))
         assert producer.flush(10) == 0
@@ -195,9 +198,8 @@ async def test_what_a_stale_owner_writes_under_an_older_epoch_does_not_count(api
             await until(lambda: _current(api, name))
             ids = log.send(feed, 2)
             await until(lambda: set(ids) <= set(receiving.ids))
-            assert (await api.status(name))["epoch"] == 1
-            # The lane's record was overwritten: it goes on from the seek, which was to the beginning.
-            assert len(receiving.ids) == 12
+            assert (await api.status(name))["epoch"] == epoch
+            assert sorted(receiving.ids) == sorted(ids)
 
 
 async def _current(api: Api, name: str) -> bool:
@@ -213,7 +215,7 @@ async def test_a_call_reaches_the_owner_through_any_gateway_and_looks_again_afte
         created = await api.create(feed, receiving.url)
         await until(lambda: api.owner(created["id"]))
         async with helpers.running_gateway(log) as another:
-            assert (await another.seek(created["id"], offset="now"))["status"]["epoch"] == 1
+            epoch = (await another.seek(created["id"], offset="now"))["status"]["epoch"]
             partition = str(position_partition(created["id"]))
             producer = Producer({"bootstrap.servers": log.kafka, "enable.idempotence": True})
             wrong_address = wrong.url.removeprefix("http://").removesuffix("/hook")
@@ -224,7 +226,7 @@ async def test_a_call_reaches_the_owner_through_any_gateway_and_looks_again_afte
             producer.produce(OWNERS.name, f'{{"address":"{address}"}}'.encode(), partition)
             assert producer.flush(10) == 0
             code, moved = await seeking
-            assert (code, moved["status"]["epoch"]) == (200, 2)
+            assert (code, moved["status"]["epoch"]) == (200, epoch + 1)
 
 
 async def test_without_a_relay_there_is_a_definition_and_calls_are_told_to_come_again(api: Api, log: Log) -> None:

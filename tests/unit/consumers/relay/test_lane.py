@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import orjson
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from headrace.consumers.relay.lane import Lane
-from headrace.consumers.relay.state import LaneState, Parked, lane_record, parked_record, stored
+from headrace.consumers.relay.state import (
+    LaneState,
+    Parked,
+    base_record,
+    lane_record,
+    next_epoch,
+    parked_record,
+    stored,
+)
 
 NAME = "s\x002026-11-24T00:00:00.000Z"
 
@@ -113,16 +120,28 @@ TestLanes = Lanes.TestCase
 
 def test_a_state_comes_back_from_its_record() -> None:
     state = LaneState(7, ((9, 12), (20, 21)))
-    assert stored(
-        [lane_record(NAME, 3, 2, state), (f"{NAME}\0base".encode(), orjson.dumps({"epoch": 3, "offset": "x"}))]
-    ).lanes == {2: state}
+    assert stored([lane_record(NAME, 3, 2, state), base_record(NAME, 3, "x")]).lanes == {2: state}
 
 
 def test_what_is_of_an_older_epoch_does_not_count() -> None:
-    base = (f"{NAME}\0base".encode(), orjson.dumps({"epoch": 2, "offset": "x"}))
+    base = base_record(NAME, 2, "x")
     old = [lane_record(NAME, 1, 0, LaneState(100)), parked_record(NAME, 1, Parked(0, 5, 1, 0))]
     found = stored([*old, base, lane_record(NAME, 2, 1, LaneState(3))])
     assert (found.epoch, found.base, found.lanes, found.parked) == (2, "x", {1: LaneState(3)}, [])
+    assert found.stale == [key for key, _ in old]
+
+
+def test_a_seek_that_a_former_owner_writes_late_neither_counts_nor_touches_that_of_its_successor() -> None:
+    epochs = {name: next_epoch(7, since_ms) for name, since_ms in {"former": 1_000_000, "successor": 1_006_000}.items()}
+    former, successor = (base_record(NAME, epoch, name) for name, epoch in epochs.items())
+    lane = lane_record(NAME, epochs["successor"], 0, LaneState(5))
+    found = stored(dict([successor, lane, former]).items())
+    assert (found.base, found.lanes, found.stale) == ("successor", {0: LaneState(5)}, [former[0]])
+    # Though the former one had as many seeks as fit into the session that ended before the other began.
+    epoch = epochs["former"]
+    for _ in range(5999):
+        epoch = next_epoch(epoch, 1_000_000)
+    assert epoch < epochs["successor"]
 
 
 def test_without_a_base_the_first_epoch_counts() -> None:
@@ -148,5 +167,6 @@ def test_a_parked_event_comes_back_with_its_key(key: bytes | None) -> None:
 
 
 def test_the_keys_of_a_state_are_those_of_its_records() -> None:
-    lane, parked = lane_record(NAME, 0, 5, LaneState(4)), parked_record(NAME, 0, Parked(1, 2, 1, 0))
-    assert stored([lane, parked]).keys_of_epoch(NAME) == [lane[0], parked[0]]
+    lane, parked = lane_record(NAME, 3, 5, LaneState(4)), parked_record(NAME, 3, Parked(1, 2, 1, 0))
+    base, old = base_record(NAME, 3, "x"), lane_record(NAME, 1, 5, LaneState(4))
+    assert stored([old, base, lane, parked]).keys_of_epoch(NAME) == [base[0], lane[0], parked[0], old[0]]
