@@ -90,7 +90,7 @@ class Calls:
             if wanted.partition is not None and wanted.offset is not None:
                 found = await replay.one(runner, wanted.partition, int(wanted.offset))
             elif wanted.dead_letters:
-                log = await self._owner.dead_letters(runner.subscription.feed)
+                log = await self._owner.dead_letters.log(runner.subscription.feed)
                 found = await replay.dead_letters(runner, log, await _from(log, wanted.from_))
             else:
                 start, end = await resolve(wanted, feed_log), await _until(feed_log, wanted.to)
@@ -110,7 +110,7 @@ class Calls:
         runner = self._runner(request)
         since = checked(Since, orjson.dumps(dict(request.query)))
         try:
-            log = await self._owner.dead_letters(runner.subscription.feed)
+            log = await self._owner.dead_letters.log(runner.subscription.feed)
             letters = [
                 letter
                 async for letter in replay.dead_letters_of(log, runner.subscription.id, await _from(log, since.from_))

@@ -166,6 +166,11 @@ def page() -> str:
         "endpoint, and no event uses up its attempts. An event that is refused (400, 409, 413, 415, 422) does not",
         "count, so that bad events never stop good ones: a receiver that cannot verify a signature should answer 401,",
         "not 400. Five days with failures or refusals and without one success disable the subscription.",
+        "",
+        "A connection that was kept and is closed before the first byte of an answer was given up by the receiver,",
+        "most likely before it saw the request: it is sent once more on a new connection, within the same attempt and",
+        "its deadline. An event of which no request can be made, such as one with a header that HTTP does not allow,",
+        "becomes a dead letter after the shorter schedule.",
     ]
     return "\n".join(lines) + "\n"
 

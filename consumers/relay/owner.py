@@ -16,9 +16,9 @@ from confluent_kafka.admin import AdminClient
 from headrace import metrics
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import MalformedPosition, Position, PositionGone
-from headrace.consumers.core.record import Record
 from headrace.consumers.core.tail import Tail, UnknownFeed
 from headrace.consumers.relay.catch_up import acknowledged
+from headrace.consumers.relay.dead_letters import DeadLetters
 from headrace.consumers.relay.definition import OWNERS, Subscription, position_partition
 from headrace.consumers.relay.definitions import Definitions
 from headrace.consumers.relay.endpoint import Endpoint
@@ -44,8 +44,6 @@ from headrace.consumers.relay.turns import Turns
 from headrace.consumers.relay.vault import CannotOpen
 from headrace.kafka.bridge import Outgoing, ProducerBridge, QueueFull, Undelivered
 from headrace.kafka.offsets import KafkaUnavailable, UnknownTopic
-from headrace.kafka.topics import ensure_topics
-from headrace.schemas.catalogue import dead_letters_of
 from headrace.schemas.event import now
 from headrace.settings import RelaySettings
 
@@ -67,20 +65,19 @@ class Owner:
         settings: RelaySettings,
         admin: AdminClient,
         tail: Tail,
+        dead_letters: DeadLetters,
         bridge: ProducerBridge,
         equipment: Equipment,
         mirror: Mirror,
     ) -> None:
         self.runners: dict[str, Runner] = {}
+        self.dead_letters = dead_letters
         self._settings = settings
         self._tail = tail
         self._bridge = bridge
         self._equipment = equipment
         self._mirror = mirror
         self._journal = Journal(bridge, settings.write_interval_s)
-        self._admin = admin
-        self._dead_letters_ready: set[str] = set()
-        self._making = asyncio.Lock()
         self._turns = Turns(settings.total_in_flight)
         self._routers: dict[str, Router] = {}
         self._definitions = Definitions(settings.kafka(), admin, self._defined)
@@ -233,7 +230,7 @@ class Owner:
         found = owned.get(subscription.state_key) or Stored()
         try:
             feed_log = await self._tail.log(subscription.feed)
-            await self._ensure_dead_letters(feed_log)
+            await self.dead_letters.ensure(subscription.feed)
             try:
                 start = await feed_log.resolve(found.base or subscription.start)
             except PositionGone as error:
@@ -299,28 +296,8 @@ class Owner:
             turns=self._turns,
             router=self._router(feed_log),
             disable=lambda reason: self._spawn(self._disable(subscription, reason)),
-            dead_letter=lambda offset: self._dead_letter(subscription.feed, offset),
+            dead_letter=lambda offset: self.dead_letters.letter(subscription.feed, offset),
         )
-
-    async def _ensure_dead_letters(self, feed_log: FeedLog) -> None:
-        """Make the topic of a feed's dead letters before the first is written."""
-        dead = dead_letters_of(feed_log.entry.feed.name)
-        async with self._making:  # thousands may begin at once
-            if dead not in self._dead_letters_ready:
-                spec = self._tail.catalogue[dead].feed.topic_spec()
-                await ensure_topics(self._admin, [spec], replication_factor=self._settings.replication_factor)
-                self._dead_letters_ready.add(dead)
-
-    async def dead_letters(self, feed: str) -> FeedLog:
-        """The dead letters of a feed; raises `UnknownFeed`, `UnknownTopic`, `KafkaUnavailable`."""
-        return await self._tail.log(dead_letters_of(feed))
-
-    async def _dead_letter(self, feed: str, offset: int) -> Record:
-        log = await self.dead_letters(feed)
-        records = (await log.read((offset,), 1)).records
-        if not records or records[0].offset != offset:
-            raise PositionGone(f"{log.topic.topic}:0:{offset} is no longer kept", (offset,))
-        return records[0]
 
     def _router(self, feed_log: FeedLog) -> Router:
         feed = feed_log.entry.feed.name

@@ -12,6 +12,7 @@ from aiohttp import web
 from headrace import metrics
 from headrace.consumers.core.tail import Tail
 from headrace.consumers.relay.calls import Calls
+from headrace.consumers.relay.dead_letters import DeadLetters
 from headrace.consumers.relay.definition import TOPICS
 from headrace.consumers.relay.equipment import Equipment
 from headrace.consumers.relay.guard import Guard
@@ -34,7 +35,7 @@ SLICE = 200
 TOUCHED = 20
 """Of so many subscriptions one is written at each look, though it has not moved by a delivery."""
 ANNOUNCE_LOOKS = 5
-"""Looks between two times at which it is said what is owned here."""
+"""Looks between two times at which it is said again what is owned here, and topics of reports are made sure of."""
 RETENTION_LOOKS = 10
 """Looks between two at what the log is about to drop."""
 
@@ -56,9 +57,9 @@ class Relay:
     async def start(self) -> None:
         """Join the relays."""
         settings, kafka = self._settings, self._settings.kafka()
-        admin = admin_client(kafka)
-        told = [self._catalogue[feed].feed.topic_spec() for feed in (ATTEMPTS, EVENTS)]
-        await ensure_topics(admin, [*TOPICS, *told], replication_factor=settings.replication_factor)
+        self._admin = admin = admin_client(kafka)
+        self._told = [self._catalogue[feed].feed.topic_spec() for feed in (ATTEMPTS, EVENTS)]
+        await ensure_topics(admin, [*TOPICS, *self._told], replication_factor=settings.replication_factor)
         self._tail = Tail(
             kafka,
             admin,
@@ -76,7 +77,8 @@ class Relay:
         self._mirror = Mirror(admin)
         self._retention = RetentionWatch(admin)
         equipment = Equipment(settings, self._client, self._vault)
-        self._owner = owner = Owner(settings, admin, self._tail, self._bridge, equipment, self._mirror)
+        dead_letters = DeadLetters(admin, self._tail, settings.replication_factor)
+        self._owner = owner = Owner(settings, admin, self._tail, dead_letters, self._bridge, equipment, self._mirror)
         metrics.in_flight.set_function(lambda: sum(runner.in_flight for runner in list(owner.runners.values())))
         await owner.load()
         self._ownership = Ownership(kafka, gained=owner.gained, lost=owner.lost)
@@ -124,11 +126,17 @@ class Relay:
                     runner.touch()
                 if number % ANNOUNCE_LOOKS == 0:
                     await self._owner.announce()
+                    await self._ensure_told()
                 if number % RETENTION_LOOKS == 0:
                     await self._retention.look(self._owner.runners.values())
             except Exception:
                 log.exception("looking_after_failed")
                 metrics.errors.labels("relay").inc()
+
+    async def _ensure_told(self) -> None:
+        """Make a topic of reports again that somebody deleted: no position moves on before its reports are written."""
+        topics = [*self._told, *self._owner.dead_letters.topics]
+        await ensure_topics(self._admin, topics, replication_factor=self._settings.replication_factor)
 
     async def _look(self) -> None:
         self._client.sweep()

@@ -109,6 +109,26 @@ async def test_of_an_endpoint_that_fails_the_next_attempt_is_the_next_probe(api:
             assert datetime.fromisoformat(attempt["next_attempt"]) > datetime.fromisoformat(attempt["at"])
 
 
+async def test_a_batch_that_fails_by_the_endpoints_fault_is_one_attempt_however_many_events_it_holds(
+    api: Api, log: Log
+) -> None:
+    feed = log.feed()
+    async with receiver() as receiving:
+        receiving.answer = status(503)
+        batch = {"max_events": 20, "max_wait_ms": 500}
+        created = await api.create(feed, receiving.url, batch=batch, failures_to_open=1, max_in_flight=1)
+        await until(lambda: api.has(created["id"], lag=0))
+        ids = log.send(feed, 20)
+        await until(lambda: len(receiving.deliveries) >= 3)
+        receiving.answer = status(204)
+        await until(lambda: api.has(created["id"], lag=0, delivered=20))
+        requests = len(receiving.deliveries)
+        found = await attempts(log, created["id"], requests - 1 + 20)
+        failed = [attempt for attempt in found if attempt["status"] == 503]
+        assert len(failed) == requests - 1
+        assert sorted(attempt["event_id"] for attempt in found if attempt["status"] == 204) == sorted(ids)
+
+
 async def test_a_disabled_subscription_has_no_next_attempt(api: Api, log: Log) -> None:
     feed = log.feed()
     async with receiver() as receiving:

@@ -155,3 +155,17 @@ async def test_one_of_many_is_a_dead_letter_and_the_others_arrive(api: Api, log:
         assert headers_of(letter)["ce_id"] == ids[3]
         if ordering == "key":
             assert list(dict.fromkeys(receiving.ids)) == ids
+
+
+async def test_where_somebody_deleted_their_topic_it_is_made_again_and_nothing_is_left_out(api: Api, log: Log) -> None:
+    feed = log.feed()
+    topic = f"{feed}.dead"
+    async with receiver() as receiving:
+        receiving.answer = REFUSED
+        created = await api.create(feed, receiving.url)
+        await until(lambda: api.has(created["id"], lag=0))
+        await until(lambda: topic in log.admin.list_topics(timeout=10).topics)
+        log.admin.delete_topics([topic])[topic].result()
+        ids = log.send(feed, 3)
+        letters = await dead(log, feed, 3)
+        assert sorted(headers_of(letter)["ce_id"] for letter in letters) == sorted(ids)
