@@ -26,6 +26,8 @@ from headrace.consumers.relay.tls import context_of
 
 IDLE_S = 30.0
 """How long an unused connection is kept. Many servers close theirs after 60 s or more."""
+MAX_IDLE = 2000
+"""Unused connections that are kept, to all endpoints: thousands of endpoints would have several each, at 20 KB."""
 
 Method = Literal["POST", "OPTIONS"]
 
@@ -41,6 +43,7 @@ class HttpClient:
         self.timeout_s = timeout_s
         self._dialler = Dialler(guard or Guard(), connect_timeout_s)
         self._idle: dict[str, list[Connection]] = {}
+        self._kept: dict[Connection, str] = {}  # those of all pools, the one that is idle for longest first
 
     async def vet(self, target: Target) -> None:
         """Whether an endpoint may be registered: raises ValueError with a reason to show where it may not.
@@ -112,11 +115,19 @@ class HttpClient:
             connection.abort()
             raise
         if connection.reusable:
-            connection.idle_since_s = asyncio.get_running_loop().time()
-            self._idle.setdefault(target.origin, []).append(connection)
+            self._keep(target.origin, connection)
         else:
             connection.abort()
         return answer
+
+    def _keep(self, origin: str, connection: Connection) -> None:
+        connection.idle_since_s = asyncio.get_running_loop().time()
+        self._idle.setdefault(origin, []).append(connection)
+        self._kept[connection] = origin
+        if len(self._kept) > MAX_IDLE:
+            oldest = next(iter(self._kept))
+            self._idle[self._kept.pop(oldest)].remove(oldest)
+            oldest.abort()
 
     def _take(self, target: Target) -> Connection | None:
         pool = self._idle.get(target.origin)
@@ -124,6 +135,7 @@ class HttpClient:
         while pool:
             # The one used last is the least likely to have been closed by the server.
             connection = pool.pop()
+            del self._kept[connection]
             if connection.reusable and now - connection.idle_since_s < IDLE_S:
                 return connection
             connection.abort()
@@ -135,6 +147,7 @@ class HttpClient:
         for origin, pool in list(self._idle.items()):
             kept = [c for c in pool if c.reusable and c.idle_since_s >= oldest_s]
             for connection in set(pool) - set(kept):
+                del self._kept[connection]
                 connection.abort()
             if kept:
                 self._idle[origin] = kept
@@ -144,10 +157,10 @@ class HttpClient:
     def close(self) -> None:
         """Close all idle connections."""
         self._dialler.close()
-        for pool in self._idle.values():
-            for connection in pool:
-                connection.abort()
+        for connection in self._kept:
+            connection.abort()
         self._idle.clear()
+        self._kept.clear()
 
 
 def _encode(method: Method, target: Target, headers: Mapping[str, str], body: bytes) -> bytes:

@@ -226,6 +226,23 @@ async def test_idle_connections_are_closed_after_their_time(
 
 
 @on_both_loops
+async def test_of_too_many_idle_connections_the_one_idle_for_longest_is_closed(
+    client: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_client, "MAX_IDLE", 2)
+    async with playing(answering(OK)) as first, playing(answering(OK)) as second, playing(answering(OK)) as third:
+        for server in (first, second, third):
+            await post(client, server)
+        await until(lambda: first.open == 0)
+        for server in (first, second, third):
+            await post(client, server)
+        # The second was closed to keep the first's new one, and so on: one that is used again is not the oldest.
+        await post(client, third)
+        assert [server.connections for server in (first, second, third)] == [2, 2, 2]
+        await until(lambda: (first.open, second.open, third.open) == (0, 1, 1))
+
+
+@on_both_loops
 async def test_a_connection_beyond_its_time_is_not_used(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
     async with playing(answering(OK)) as server:
         await post(client, server)
