@@ -35,7 +35,7 @@ class Chunk:
 
     records: list[Record]
     after: Places
-    size_bytes: int
+    memory_bytes: int
 
 
 class Cursor:
@@ -81,7 +81,8 @@ class Cursor:
         except BaseException:
             self._topic = None  # where it stands is not known any more
             raise
-        return Chunk(records, {p: min(self._next[p], max(end[p], start[p])) for p in start}, size_bytes)
+        after = {p: min(self._next[p], max(end[p], start[p])) for p in start}
+        return Chunk(records, after, sum(record.memory_bytes for record in records))
 
     def _go_to(self, topic: TopicIdentity, start: Places) -> None:
         if self.stands_at(topic, start):

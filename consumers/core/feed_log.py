@@ -241,7 +241,7 @@ class FeedLog:
         """Evict what arrived before a time."""
         for ring in self.rings:
             ring.expire(arrived_before_s)
-        metrics.ring_bytes.labels(self.entry.feed.name).set(sum(ring.size_bytes for ring in self.rings))
+        metrics.ring_bytes.labels(self.entry.feed.name).set(sum(ring.memory_bytes for ring in self.rings))
 
     def end(self) -> None:
         """The topic is no more, or was made again: readers must ask anew."""

@@ -101,10 +101,10 @@ class History:
         if not chunk.records:
             return
         self._cache[key] = chunk
-        self._cached_bytes += chunk.size_bytes
+        self._cached_bytes += chunk.memory_bytes
         while self._cached_bytes > CACHE_BYTES:
             _, oldest = self._cache.popitem(last=False)
-            self._cached_bytes -= oldest.size_bytes
+            self._cached_bytes -= oldest.memory_bytes
 
     async def close(self) -> None:
         """End the reads that are under way and close the consumers."""

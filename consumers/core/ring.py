@@ -17,7 +17,7 @@ ARRIVAL_S = 1.0
 
 
 class Ring:
-    """Every committed record of `[start, end)`, bounded in bytes and in age.
+    """Every committed record of `[start, end)`, bounded in memory and in age.
 
     Records come in order of offset; there may be holes (transaction markers, compaction). What was evicted is still
     in Kafka.
@@ -26,7 +26,7 @@ class Ring:
     def __init__(self, start: int, max_bytes: int) -> None:
         self.start = start
         self.end = start
-        self.size_bytes = 0
+        self.memory_bytes = 0
         self._max_bytes = max_bytes
         self._records: list[Record] = []
         self._head = 0
@@ -38,7 +38,7 @@ class Ring:
         if record.offset < self.end:
             return
         self._records.append(record)
-        self.size_bytes += record.size_bytes
+        self.memory_bytes += record.memory_bytes
         self.end = record.offset + 1
 
     def reach(self, end: int) -> None:
@@ -46,12 +46,12 @@ class Ring:
         self.end = max(self.end, end)
 
     def settle(self, now_s: float) -> None:
-        """After a batch: note its arrival, and evict what is beyond the bound in bytes."""
+        """After a batch: note its arrival, and evict what is beyond the bound in memory."""
         if self._arrivals and now_s - self._arrivals[-1][0] < ARRIVAL_S:
             self._arrivals[-1] = (self._arrivals[-1][0], self.end)
         elif not self._arrivals or self._arrivals[-1][1] < self.end:
             self._arrivals.append((now_s, self.end))
-        while self.size_bytes > self._max_bytes and self._head < len(self._records):
+        while self.memory_bytes > self._max_bytes and self._head < len(self._records):
             self._evict()
         self._trim()
 
@@ -67,7 +67,7 @@ class Ring:
         """Forget all; go on from `at`."""
         self._records.clear()
         self._arrivals.clear()
-        self._head = self.size_bytes = 0
+        self._head = self.memory_bytes = 0
         self.start = self.end = at
 
     def read(self, offset: int, limit: int, max_bytes: int) -> tuple[list[Record], int]:
@@ -79,7 +79,7 @@ class Ring:
             return [], offset
         index = bisect_left(self._records, offset, lo=self._head, key=_OFFSET)
         found = self._records[index : index + limit]
-        if self.size_bytes > max_bytes:
+        if self.memory_bytes > max_bytes:
             del found[bisect_left(list(accumulate(map(_SIZE, found))), max_bytes) + 1 :]
         if index + len(found) == len(self._records):
             return found, self.end
@@ -88,7 +88,7 @@ class Ring:
     def _evict(self) -> None:
         record = self._records[self._head]
         self._head += 1
-        self.size_bytes -= record.size_bytes
+        self.memory_bytes -= record.memory_bytes
         self.start = record.offset + 1
 
     def _trim(self) -> None:
