@@ -17,7 +17,7 @@ import cramjam
 import zstandard
 
 PAGE_CODINGS = ("zstd", "br", "gzip")
-STREAM_CODINGS = ("zstd", "gzip")
+STREAM_CODINGS = ("gzip", "zstd")
 
 LEAST_BYTES = 1024
 """A smaller page is not worth it."""

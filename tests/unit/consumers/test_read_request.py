@@ -162,7 +162,7 @@ def test_the_content_coding_is_the_one_with_the_highest_weight(accept: str, codi
 
 def test_a_stream_is_never_brotli() -> None:
     assert parsed("live=sse&offset=now", Accept_Encoding="br").coding is None
-    assert parsed("live=sse&offset=now", Accept_Encoding="br, gzip").coding == "gzip"
+    assert parsed("live=sse&offset=now", Accept_Encoding="br, zstd, gzip").coding == "gzip"
 
 
 def test_what_is_chosen_of_a_feed() -> None:
