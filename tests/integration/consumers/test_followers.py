@@ -24,6 +24,10 @@ def padded(first: int, beyond: int) -> list[bytes]:
     return [orjson.dumps([n, PADDING]) for n in range(first, beyond)]
 
 
+async def has(stream: Stream, count: int) -> None:
+    await until(lambda: len(stream.values) >= count)
+
+
 async def listed(http: aiohttp.ClientSession, url: str, **params: str) -> dict[str, Any]:
     async with http.get(f"{url}/v1/followers", params=params) as answer:
         assert answer.status == 200
@@ -42,7 +46,7 @@ async def test_followers_get_what_they_choose_from_history_and_then_live(
 
     numbers(0, 1000)
     async with serve(ring_bytes=20_000) as url, contextlib.AsyncExitStack() as stack:
-        choices = {
+        choices: dict[str, Callable[[int], bool]] = {
             "partition=1": lambda n: n % 2 == 1,
             "key=even": lambda n: n % 2 == 0,
             "filter=data%20%3E%20990": lambda n: n > 990,
@@ -56,7 +60,7 @@ async def test_followers_get_what_they_choose_from_history_and_then_live(
         for query, wanted in choices.items():
             expected = [n for n in range(2000) if wanted(n)]
             for stream in streams[query]:
-                await until(lambda stream=stream, expected=expected: len(stream.values) >= len(expected))  # type: ignore[misc]
+                await has(stream, len(expected))
                 assert sorted(stream.values) == expected
         rows = (await listed(http, url))["followers"]
         assert len(rows) == 12

@@ -47,8 +47,9 @@ async def test_an_avro_file_holds_the_values_with_the_feeds_schema(
                 assert answer.content_type == "application/avro"
                 assert answer.headers["Headrace-Left-Out"] == "2"
                 reader = fastavro.reader(io.BytesIO(await answer.read()))
-                values = list(reader)
-            assert reader.writer_schema["name"] == "test.Order"
+                values: list[Any] = list(reader)
+                schema: Any = reader.writer_schema
+            assert schema["name"] == "test.Order"
             assert {"id": "old", "n": 0} in values
             assert [value["n"] for value in values if value["id"] != "old"] == list(range(3000))
         headers = {"Accept": "application/avro"}

@@ -135,7 +135,7 @@ async def test_max_bytes_cuts_the_page_and_loses_nothing(
     async with serve(ring_bytes=20_000) as url:
         offset, seen, alone = "-1", [], 0
         while True:
-            query = {"offset": offset, "max_bytes": 2_000}
+            query: dict[str, str] = {"offset": offset, "max_bytes": "2000"}
             async with http.get(f"{url}/v1/feeds/{feed}/events", params=query) as answer:
                 body = await answer.read()
                 events = orjson.loads(body)
