@@ -99,10 +99,11 @@ class SelectedLog:
         """The position without the history of partitions in which a key cannot be.
 
         It can be in one only where all writers use the feed's key field, and no partition was added since its
-        definition was written. What is in memory is looked at everywhere: an addition is not known at once.
+        definition was written; an empty key may be anywhere. What is in memory is looked at everywhere: an addition is
+        not known at once.
         """
         rings, feed = self.feed_log.rings, self.entry.feed
-        if self._key is None or feed.key is None or len(rings) != feed.partitions:
+        if not self._key or feed.key is None or len(rings) != feed.partitions:
             return position
         home = key_partition(self._key, len(rings))
         return tuple(

@@ -123,7 +123,7 @@ async def test_a_page_may_be_empty_before_the_tail_and_leads_on(
                     assert answer.headers["Stream-Next-Offset"] > query["offset"]
                     query["offset"] = answer.headers["Stream-Next-Offset"]
             assert statuses[-1] == 204
-            assert len(statuses) <= 4
+            assert set(statuses[:-1]) == {200}
 
 
 async def test_max_bytes_cuts_the_page_and_loses_nothing(
