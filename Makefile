@@ -29,8 +29,12 @@ run: $(INSTALLED) ## Run the main job: broker, gateway, worker, relay, and real 
 
 .PHONY: test
 test: $(INSTALLED) ## Run the tests against a real, embedded Kafka
-	$(BIN)/pytest -m "not faults and not containers" -n $(TEST_WORKERS) --dist loadfile \
+	$(BIN)/pytest -m "not faults and not containers and not long" -n $(TEST_WORKERS) --dist loadfile \
 		tests/integration/streams tests/end_to_end tests/integration tests/unit tests/faults
+
+.PHONY: test-long
+test-long: $(INSTALLED) ## Run the tests that take minutes: a thousand clients that stall under load
+	$(BIN)/pytest -m long -rP tests/integration
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) ## Kill every service in turn under load, and look for lost events

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
 from headrace import metrics
-from headrace.consumers.core.feed_log import Batch, FeedLog
+from headrace.consumers.conflation import conflated
+from headrace.consumers.core.feed_log import Batch
 from headrace.consumers.core.position import Position, PositionGone
 from headrace.consumers.follower import Follower
 from headrace.consumers.long_poll import observe_latency
+from headrace.consumers.read_request import Slow
+from headrace.consumers.selected_log import SelectedLog
 from headrace.kafka.offsets import KafkaUnavailable
 
 log = structlog.get_logger(__name__)
@@ -24,6 +29,8 @@ SLICE = 500
 CATCH_UP_EVENTS = 1000
 CATCH_UP_BYTES = 256 * 1024
 """A follower that is behind has a chunk of its own, of about this size at most: followers that are slow add up."""
+CHUNKS = 8
+"""Chunks of those who catch up that are remembered."""
 KEEP_ALIVE_S = 1.0
 LINGER_S = 30.0
 """How long a follower that is closed may take for what was written to it."""
@@ -31,8 +38,22 @@ MOST = 2**40
 """No bound: what the rings hold is bounded already."""
 
 
+class Frames(Protocol):
+    """How a mode says things on its connections, the same to all followers of a fan-out."""
+
+    @property
+    def heartbeat(self) -> bytes:
+        """What a quiet connection gets."""
+
+    def chunk(self, batch: Batch, up_to_date: bool) -> bytes:
+        """A batch and the position after it; only the position where the batch is empty."""
+
+    def farewell(self, position: Position) -> bytes:
+        """The last words to one that is too slow, with the position to go on from."""
+
+
 class FanOut:
-    """All followers of one feed in one frame format.
+    """All followers of one feed that want the same of it, in one frame format.
 
     A follower is either *at the front*, where it gets the chunk that all get, or *catching up*, where a task feeds it
     from its own position, from history and rings, as fast as it takes it. It changes to the front with no await
@@ -42,42 +63,63 @@ class FanOut:
 
     def __init__(
         self,
-        feed_log: FeedLog,
-        frame: Callable[[FeedLog, Batch, bool], bytes],
+        log: SelectedLog,
+        frames: Frames,
         mode: str,
         flush_s: float,
         heartbeat_s: float,
-        heartbeat: bytes,
+        slow_s: float,
+        on_idle: Callable[[], None],
     ) -> None:
-        self._log = feed_log
-        self._frame = frame
+        """`on_idle` is called when the last follower is gone; `slow_s` is how long one with `Slow.DISCONNECT` may be
+        full."""
+        self._log = log
+        self._frames = frames
         self._mode = mode
         self._flush_s = flush_s
         self._heartbeat_s = heartbeat_s
-        self._heartbeat = heartbeat
+        self._slow_s = slow_s
+        self._on_idle = on_idle
         self._front: dict[Follower, None] = {}
         self._joining: dict[Follower, None] = {}
-        self._position: Position = feed_log.tail
+        self._position: Position = log.tail
+        self._told: Position = self._position
+        self._count_open = 0
+        # Chunks made lately for those who catch up: many do so from the same place, such as the beginning.
+        self._chunks: OrderedDict[tuple[Position, Position, bool, bool], bytes] = OrderedDict()
         self._catching_up: dict[Follower, asyncio.Task[None]] = {}
         self._full: dict[Follower, None] = {}
         self._grown = asyncio.Event()
         self._written_s = self._kept_alive_s = time.monotonic()
-        feed = feed_log.entry.feed.name
+        feed = log.entry.feed.name
         self._followers = metrics.followers.labels(feed, mode)
+        self._slow = metrics.slow_followers.labels(feed, mode)
         self._events_out = metrics.events_out.labels(feed, mode)
         self._bytes_out = metrics.bytes_out.labels(feed, mode)
-        feed_log.listen(self._grown.set)
+        log.feed_log.listen(self._grown.set)
         self._ticking = asyncio.ensure_future(self._tick())
 
     def add(self, follower: Follower) -> None:
         """Feed a follower from its position on, until it is gone."""
         follower.on_change = self._changed
         self._followers.inc()
+        self._count_open += 1
         self._catch_up(follower)
+
+    def followers(self) -> list[tuple[Follower, str]]:
+        """All followers, each with where it is: `front`, `catching-up` or `full`."""
+        found = [(follower, "full") for follower in self._full]
+        found += [(follower, "catching-up") for follower in self._catching_up if follower not in self._full]
+        return found + [(follower, "front") for follower in (*self._front, *self._joining)]
+
+    @property
+    def log(self) -> SelectedLog:
+        """What they follow."""
+        return self._log
 
     def end(self) -> None:
         """Close all followers, and stop."""
-        self._log.unlisten(self._grown.set)
+        self._log.feed_log.unlisten(self._grown.set)
         self._ticking.cancel()
         for follower in self._all():
             if follower.full:
@@ -90,17 +132,23 @@ class FanOut:
 
     def _changed(self, follower: Follower) -> None:
         """A follower's socket became full, or empty again, or was closed."""
-        self._full.pop(follower, None)
+        if follower in self._full:
+            del self._full[follower]
+            self._slow.dec()
         if follower.full or not follower.open:
             self._front.pop(follower, None)
             self._joining.pop(follower, None)
             if follower.transport is not None:
                 self._full[follower] = None
+                self._slow.inc()
         elif follower not in self._front and follower not in self._joining and follower not in self._catching_up:
             self._catch_up(follower)
         if follower.transport is None:
             follower.on_change = None
             self._followers.dec()
+            self._count_open -= 1
+            if self._count_open == 0:
+                self._on_idle()
 
     # At the front
 
@@ -145,9 +193,10 @@ class FanOut:
         self._seat_joining()
         if not batch.records or not front:
             return
-        await self._write_all(front, self._frame(self._log, batch, True), batch)
-        observe_latency(self._log, self._mode, batch.records)
+        await self._write_all(front, self._frames.chunk(batch, True), batch)
+        observe_latency(self._log.feed_log, self._mode, batch.records)
         self._written_s = time.monotonic()
+        self._told = batch.position
 
     async def _write_all(self, front: list[Follower], chunk: bytes, batch: Batch) -> None:
         count = 0
@@ -170,13 +219,18 @@ class FanOut:
                 continue
             self._front[follower] = None
             if batch.records:
-                self._send(follower, batch, up_to_date=True)
+                self._send(follower, batch, self._frames.chunk(batch, True))
 
     async def _keep_alive(self) -> None:
         now = time.monotonic()
         quiet = now - self._written_s > self._heartbeat_s
+        heartbeat = self._frames.heartbeat
         if quiet:
             self._written_s = now
+            if self._told != self._position:
+                # Nothing that came was wanted: who comes again need not have it looked at again.
+                heartbeat = self._frames.chunk(Batch([], self._position), True)
+                self._told = self._position
         for index, follower in enumerate(self._all()):
             if index % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
@@ -186,8 +240,17 @@ class FanOut:
                     follower.abort()
             elif follower.closes_at_s < now:
                 follower.end()
+            elif self._is_too_slow(follower):
+                follower.write(self._frames.farewell(follower.position), follower.position)
+                follower.closes_at_s = now
+                follower.end()
             elif quiet and follower in self._front:
-                follower.write(self._heartbeat, follower.position)
+                follower.write(heartbeat, self._position)
+
+    def _is_too_slow(self, follower: Follower) -> bool:
+        return (
+            follower.slow is Slow.DISCONNECT and follower.full and time.time() - follower.full_since_s >= self._slow_s
+        )
 
     # Catching up
 
@@ -205,13 +268,18 @@ class FanOut:
 
     async def _feed(self, follower: Follower) -> None:
         """Feed one follower from its position, until it is at the front, full, or gone."""
+        position = follower.position
         try:
             while follower.open and not follower.full:
-                batch = await self._log.read(follower.position, CATCH_UP_EVENTS, CATCH_UP_BYTES)
+                if conflate := follower.slow is Slow.CONFLATE and follower.is_behind:
+                    batch = await conflated(self._log, position, CATCH_UP_BYTES)
+                else:
+                    batch = await self._log.read(position, CATCH_UP_EVENTS, CATCH_UP_BYTES)
+                start, position = position, batch.position
                 if self._log.gone:
                     follower.end()
                 elif batch.records:
-                    self._send(follower, batch, up_to_date=batch.position == self._log.tail)
+                    self._send(follower, batch, self._chunk(start, batch, conflate=conflate))
                     await asyncio.sleep(0)
                 elif self._join(follower, batch.position):
                     return
@@ -228,16 +296,27 @@ class FanOut:
         """Take a follower that has had all of the rings to the front. No await in here."""
         if position != self._log.tail:
             return False  # its token is of a process that has read further than this one
-        follower.write(self._frame(self._log, Batch([], position), True), position)
+        follower.write(self._frames.chunk(Batch([], position), True), position)
         if not follower.open or follower.full:
             return True
+        follower.is_behind = False
         # Where the front has yet to get what this one had, it is seated at the next flush.
         seats = self._front if position == self._position else self._joining
         seats[follower] = None
         return True
 
-    def _send(self, follower: Follower, batch: Batch, *, up_to_date: bool) -> None:
-        chunk = self._frame(self._log, batch, up_to_date)
+    def _chunk(self, start: Position, batch: Batch, *, conflate: bool) -> bytes:
+        """The chunk of one who catches up, made once for all who do so from the same place."""
+        up_to_date = batch.position == self._log.tail
+        key = (start, batch.position, up_to_date, conflate)
+        chunk = self._chunks.get(key)
+        if chunk is None:
+            chunk = self._chunks[key] = self._frames.chunk(batch, up_to_date)
+            if len(self._chunks) > CHUNKS:
+                self._chunks.popitem(last=False)
+        return chunk
+
+    def _send(self, follower: Follower, batch: Batch, chunk: bytes) -> None:
         follower.write(chunk, batch.position)
         self._count(batch, chunk, 1)
 

@@ -6,23 +6,41 @@ A follower costs no task: it is this object and its transport. (Measured: 1.4 KB
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import cast
 
 from aiohttp import web
 
 from headrace.consumers.core.position import Position
+from headrace.consumers.read_request import Slow
 
 
 class Follower(asyncio.Protocol):
-    """Writes what it is given. `full` is set while the client takes less than it is sent."""
+    """Writes what it is given. `full` is set while the client takes less than it is sent.
 
-    __slots__ = ("closes_at_s", "full", "on_change", "position", "transport")
+    `is_behind` is set from then on until it stands at the front again.
+    """
 
-    def __init__(self, position: Position, closes_at_s: float) -> None:
+    __slots__ = (
+        "closes_at_s",
+        "full",
+        "full_since_s",
+        "is_behind",
+        "on_change",
+        "position",
+        "since_s",
+        "slow",
+        "transport",
+    )
+
+    def __init__(self, position: Position, closes_at_s: float, slow: Slow | None = None) -> None:
         self.position = position
         self.closes_at_s = closes_at_s
-        self.full = False
+        self.slow = slow
+        self.since_s = time.time()
+        self.full_since_s = 0.0
+        self.full = self.is_behind = False
         self.transport: asyncio.Transport | None = None
         self.on_change: Callable[[Follower], None] | None = None
 
@@ -62,7 +80,8 @@ class Follower(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The socket's buffer is full: stop feeding it; it goes on from its position later."""
-        self.full = True
+        self.full = self.is_behind = True
+        self.full_since_s = time.time()
         self._changed()
 
     def resume_writing(self) -> None:

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
 from aiohttp import web
 
-from headrace.consumers.core.feed_log import BEGINNING, FeedLog
+from headrace.consumers.accept import best_coding, best_media_type
+from headrace.consumers.compression import PAGE_CODINGS, STREAM_CODINGS
+from headrace.consumers.core.feed_log import BEGINNING, TAIL, FeedLog
 from headrace.consumers.core.position import Position
+from headrace.consumers.parameters import choice, filter_of, is_number, number, time_ms, wrong
+from headrace.consumers.selection import Selection
 from headrace.http.problems import Problem
 from headrace.settings import ServeSettings
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+BATCH = "application/cloudevents-batch+json"
+AVRO = "application/avro"
+EVENT_STREAM = "text/event-stream"
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MOST_DIGITS = 18
+ALIASES = {"application/ndjson": NDJSON, "avro/binary": AVRO}
+
+PAGE_BYTES = 8 * 2**20
+"""A page ends once it has so many bytes of records, however few they are."""
+MOST_PARTITION = 2**31 - 1
 
 
 class Live(enum.Enum):
@@ -28,98 +37,119 @@ class Live(enum.Enum):
     SSE = "sse"
 
 
+class Slow(enum.Enum):
+    """What becomes of a follower that takes less than it is sent, where it is not to get everything later."""
+
+    CONFLATE = "conflate"
+    DISCONNECT = "disconnect"
+
+
 @dataclass(frozen=True, slots=True)
 class ReadRequest:
-    """A checked request. `from_ms` is milliseconds since 1970 and goes before `offset`."""
+    """A checked request. `from_ms` is milliseconds since 1970 and goes before `offset`.
+
+    `max_bytes` bounds the events of a page, before compression; None leaves it to `PAGE_BYTES`.
+    """
 
     offset: str
     from_ms: int | None
     limit: int
+    max_bytes: int | None
+    selection: Selection
     live: Live | None
+    slow: Slow | None
     media_type: str
+    coding: str | None
     cursor: int | None
     if_none_match: str | None
 
     async def position(self, feed_log: FeedLog) -> Position:
-        """Where the reader starts."""
+        """Where the reader starts. Raises `Problem` for a partition that the feed does not have."""
+        partition, partitions = self.selection.partition, len(feed_log.rings)
+        if partition is not None and partition >= partitions:
+            raise wrong("partition", f"is a number from 0 to {partitions - 1}, of those that the feed has")
         if self.from_ms is not None:
             return await feed_log.at_time(self.from_ms)
         return await feed_log.resolve(self.offset)
 
 
-def parse(request: web.Request, settings: ServeSettings) -> ReadRequest:
-    """The checked request; raises `Problem` (400, 406) that names the parameter."""
+def parse(request: web.Request, settings: ServeSettings, *, has_schema: bool = False) -> ReadRequest:
+    """The checked request; raises `Problem` (400, 406) that names the parameter.
+
+    `has_schema` says whether the feed's events are Avro.
+    """
     query = request.query
-    live = _live(query.get("live"))
+    live = choice("live", query.get("live"), Live)
+    media_type = _media_type(request, live, has_schema=has_schema)
+    plain_event_source = media_type == EVENT_STREAM and live is None
+    if media_type == EVENT_STREAM:
+        live = Live.SSE
     offset = query.get("offset")
     if live is Live.SSE and (last := request.headers.get("Last-Event-ID")):
         offset = last
     if query.getall("offset", [])[1:]:
-        raise _bad("offset", "given more than once")
+        raise wrong("offset", "given more than once")
     if offset == "":
-        raise _bad("offset", "is empty; use -1, now, or a Stream-Next-Offset")
+        raise wrong("offset", "is empty; use -1, now, or a Stream-Next-Offset")
     if live is not None and offset is None and "from" not in query:
-        raise _bad("offset", "is required with live; use -1, now, or a Stream-Next-Offset")
+        if not plain_event_source:
+            raise wrong("offset", "is required with live; use -1, now, or a Stream-Next-Offset")
+        offset = TAIL
     return ReadRequest(
         offset=offset or BEGINNING,
         # A token of an earlier answer goes on from there, whatever time the first request named.
-        from_ms=_time(query.get("from")) if offset is None else None,
-        limit=_number("limit", query.get("limit"), settings.page_events, settings.max_page_events),
+        from_ms=time_ms("from", query.get("from")) if offset is None else None,
+        limit=number("limit", query.get("limit"), settings.page_events, settings.max_page_events),
+        max_bytes=number("max_bytes", query.get("max_bytes"), PAGE_BYTES, PAGE_BYTES) if "max_bytes" in query else None,
+        selection=_selection(request),
         live=live,
-        media_type=_media_type(request.headers.get("Accept", "*/*")),
+        slow=_slow(request, live),
+        media_type=media_type,
+        coding=_coding(request, live),
         cursor=_cursor(query.get("cursor")),
         if_none_match=request.headers.get("If-None-Match"),
     )
 
 
-def _live(text: str | None) -> Live | None:
-    if text is None:
-        return None
-    try:
-        return Live(text)
-    except ValueError:
-        raise _bad("live", "is long-poll or sse") from None
+def _selection(request: web.Request) -> Selection:
+    query = request.query
+    for name in ("partition", "key", "filter"):
+        if query.getall(name, [])[1:]:
+            raise wrong(name, "given more than once")
+    return Selection(
+        partition=number("partition", query["partition"], 0, MOST_PARTITION, 0) if "partition" in query else None,
+        key=query.get("key"),
+        filter=filter_of("filter", query.get("filter")),
+    )
 
 
-def _time(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        # A plus sign that was not escaped arrives as a space.
-        moment = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
-        raise _bad("from", "is an RFC 3339 time such as 2013-01-01T05:00:00Z") from None
-    if moment.tzinfo is None:
-        raise _bad("from", "needs its offset from UTC, such as Z")
-    # Rounded up, so that nothing is older than what was asked for. Kafka has other uses for negative times.
-    return max(0, -((EPOCH - moment) // timedelta(milliseconds=1)))
+def _slow(request: web.Request, live: Live | None) -> Slow | None:
+    slow = choice("slow", request.query.get("slow"), Slow)
+    if slow is not None and live is not Live.SSE:
+        raise wrong("slow", "is for server-sent events: who pulls is never too slow")
+    return slow
 
 
-def _number(name: str, text: str | None, default: int, most: int) -> int:
-    if text is None:
-        return default
-    if not _is_number(text) or not 1 <= int(text) <= most:
-        raise _bad(name, f"is a number from 1 to {most}")
-    return int(text)
+def _media_type(request: web.Request, live: Live | None, *, has_schema: bool) -> str:
+    accept = ",".join(request.headers.getall("Accept", []))
+    for alias, name in ALIASES.items():
+        accept = accept.replace(alias, name)
+    pages = (JSON, NDJSON, BATCH, AVRO) if has_schema else (JSON, NDJSON, BATCH)
+    if live is Live.SSE:
+        # Whoever names the mode by `live` has said enough: it need not say it again, only not refuse it.
+        offered: tuple[str, ...] = (EVENT_STREAM, JSON, NDJSON)
+    else:
+        offered = pages if live is Live.LONG_POLL else (*pages, EVENT_STREAM)
+    best = best_media_type(accept, offered)
+    if best is None:
+        raise Problem(HTTPStatus.NOT_ACCEPTABLE, f"Accept: to be had are {', '.join(offered)}.")
+    return EVENT_STREAM if live is Live.SSE else best
+
+
+def _coding(request: web.Request, live: Live | None) -> str | None:
+    codings = STREAM_CODINGS if live is Live.SSE else PAGE_CODINGS
+    return best_coding(",".join(request.headers.getall("Accept-Encoding", [])), codings)
 
 
 def _cursor(text: str | None) -> int | None:
-    return int(text) if text and _is_number(text) else None
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
-
-
-def _media_type(accept: str) -> str:
-    for wanted in accept.split(","):
-        kind = wanted.split(";")[0].strip().lower()
-        if kind in (NDJSON, "application/ndjson"):
-            return NDJSON
-        if kind in (JSON, "application/*", "*/*", "text/event-stream", ""):
-            return JSON
-    raise Problem(HTTPStatus.NOT_ACCEPTABLE, f"Accept: {JSON}, {NDJSON} and text/event-stream are to be had.")
-
-
-def _bad(name: str, detail: str) -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, f"{name} {detail}.", parameter=name)
+    return int(text) if text and is_number(text) else None

@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from headrace import metrics
-from headrace.consumers import long_poll, pull
+from headrace.consumers import follower_list, long_poll, pull
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import MalformedPosition, PositionGone
 from headrace.consumers.core.tail import Tail, UnknownFeed
@@ -36,11 +36,12 @@ class Reading:
         self._sse = ServerSentEvents(settings)
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """The feeds, one feed, its events."""
+        """The feeds, one feed, its events; who follows them."""
         return [
             web.get("/v1/feeds", self._list),
             web.get("/v1/feeds/{feed}", self._describe),
             web.get("/v1/feeds/{feed}/events", self._events, allow_head=False),
+            web.get("/v1/followers", self._followers),
         ]
 
     @property
@@ -99,7 +100,7 @@ class Reading:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         feed_log = await self.log(request.match_info["feed"])
-        read = parse(request, self._settings)
+        read = parse(request, self._settings, has_schema=isinstance(feed_log.entry.codec, AvroCodec))
         try:
             if read.live is Live.LONG_POLL:
                 return await long_poll.answer(feed_log, read, self._settings.long_poll_s)
@@ -112,6 +113,9 @@ class Reading:
             ) from None
         except PositionGone as error:
             raise gone(feed_log, error) from None
+
+    async def _followers(self, request: web.Request) -> web.Response:
+        return follower_list.answer(request, "sse", self._sse.fan_outs())
 
     async def log(self, feed: str) -> FeedLog:
         """The log of a feed; raises `Problem` 404."""

@@ -2,7 +2,8 @@
 
 Each chunk is an event `data` with an array of events, whose `id:` is the offset token after them, so that a plain
 EventSource resumes by itself; and an event `control` as Durable Streams 1.0 has it (section 5.8), with the `id:` where
-there is no `data` before it.
+there is no `data` before it. A client that asked to be disconnected rather than fall behind gets an event `disconnect`
+at last.
 """
 
 from __future__ import annotations
@@ -10,67 +11,117 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Iterator
 
 import orjson
 from aiohttp import web
 
+from headrace.consumers.compression import stream_chunk, stream_start
 from headrace.consumers.core.feed_log import Batch, FeedLog
+from headrace.consumers.core.position import Position
 from headrace.consumers.fan_out import FanOut
 from headrace.consumers.follower import Follower
 from headrace.consumers.long_poll import next_cursor
 from headrace.consumers.read_request import ReadRequest
+from headrace.consumers.selected_log import SelectedLog
+from headrace.consumers.selection import Selection
 from headrace.settings import ServeSettings
 
-HEAD = (
-    b"HTTP/1.1 200 OK\r\n"
-    b"Content-Type: text/event-stream\r\n"
-    b"Cache-Control: no-store\r\n"
-    b"X-Accel-Buffering: no\r\n"
-    b"X-Content-Type-Options: nosniff\r\n"
-    b"Connection: close\r\n"
-    b"\r\n"
-    b"retry: 1000\n\n"
-)
-HEARTBEAT = b":\n\n"
 HIGH_WATER_BYTES = 256 * 1024
+
+_Kind = tuple[FeedLog, Selection, str | None]
+"""Followers of one kind share a fan-out."""
 
 
 class ServerSentEvents:
-    """The SSE mode: one fan-out for each followed feed."""
+    """The SSE mode: one fan-out for all followers that want the same of a feed in the same coding."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
-        self._fan_outs: dict[FeedLog, FanOut] = {}
+        self._fan_outs: dict[_Kind, FanOut] = {}
         self._draining = False
 
     async def answer(self, request: web.Request, feed_log: FeedLog, read: ReadRequest) -> web.StreamResponse:
         """Begin the answer and give the connection away. Raises `MalformedPosition`, `PositionGone`."""
         position = await read.position(feed_log)
         # A position that is gone is told as a status, so look before the answer begins.
-        await feed_log.check(position)
+        await SelectedLog(feed_log, read.selection).check(position)
         if request.transport is None or self._draining:
             raise ConnectionResetError
         spread = random.uniform(0.8, 1.2)  # noqa: S311
-        follower = Follower(position, time.monotonic() + self._settings.live_s * spread)
+        follower = Follower(position, time.monotonic() + self._settings.live_s * spread, read.slow)
         request.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        follower.take_over(request, HEAD)
-        self._fan_out(feed_log).add(follower)
+        follower.take_over(request, head(read.coding))
+        self._fan_out((feed_log, read.selection, read.coding)).add(follower)
         await asyncio.sleep(0)  # aiohttp cancels this handler here: the connection is no longer its own
         return web.Response()
 
-    def _fan_out(self, feed_log: FeedLog) -> FanOut:
-        found = self._fan_outs.get(feed_log)
+    def fan_outs(self) -> Iterator[FanOut]:
+        """All that there are now."""
+        yield from self._fan_outs.values()
+
+    def _fan_out(self, kind: _Kind) -> FanOut:
+        found = self._fan_outs.get(kind)
         if found is None:
-            found = FanOut(feed_log, frame, "sse", self._settings.flush_s, self._settings.heartbeat_s, HEARTBEAT)
-            self._fan_outs = {known: f for known, f in self._fan_outs.items() if not known.gone}
-            self._fan_outs[feed_log] = found
+            feed_log, selection, coding = kind
+            settings = self._settings
+            found = self._fan_outs[kind] = FanOut(
+                SelectedLog(feed_log, selection),
+                SseFrames(feed_log, coding),
+                "sse",
+                settings.flush_s,
+                settings.heartbeat_s,
+                settings.slow_s,
+                lambda: self._end(kind),
+            )
         return found
+
+    def _end(self, kind: _Kind) -> None:
+        if (idle := self._fan_outs.pop(kind, None)) is not None:
+            idle.end()
 
     def drain(self) -> None:
         """Close all connections; their clients resume elsewhere."""
         self._draining = True
-        for fan_out in self._fan_outs.values():
+        for fan_out in list(self._fan_outs.values()):
             fan_out.end()
+
+
+class SseFrames:
+    """Events of one feed as server-sent events, in a content coding where there is one."""
+
+    def __init__(self, feed_log: FeedLog, coding: str | None) -> None:
+        self._log = feed_log
+        self._coding = coding
+        self.heartbeat = stream_chunk(b":\n\n", coding)
+
+    def chunk(self, batch: Batch, up_to_date: bool) -> bytes:
+        """A batch and the control event after it; only the control event where the batch is empty."""
+        return stream_chunk(frame(self._log, batch, up_to_date), self._coding)
+
+    def farewell(self, position: Position) -> bytes:
+        """The event `disconnect`: from where to go on."""
+        token = self._log.token(position)
+        said = orjson.dumps({"reason": "slow", "streamNextOffset": token})
+        return stream_chunk(b"id: %s\nevent: disconnect\ndata: %s\n\n" % (token.encode(), said), self._coding)
+
+
+def head(coding: str | None) -> bytes:
+    """What an answer begins with."""
+    encoding = "" if coding is None else f"Content-Encoding: {coding}\r\n"
+    return (
+        b"HTTP/1.1 200 OK\r\n"
+        b"Content-Type: text/event-stream\r\n"
+        b"Cache-Control: no-store\r\n"
+        b"Vary: Accept, Accept-Encoding\r\n"
+        b"X-Accel-Buffering: no\r\n"
+        b"X-Content-Type-Options: nosniff\r\n"
+        b"Connection: close\r\n"
+        + encoding.encode()
+        + b"\r\n"
+        + stream_start(coding)
+        + stream_chunk(b"retry: 1000\n\n", coding)
+    )
 
 
 def frame(feed_log: FeedLog, batch: Batch, up_to_date: bool) -> bytes:

@@ -59,6 +59,10 @@ events_out = Counter("headrace_consumer_events_total", "Events delivered to clie
 bytes_out = Counter("headrace_consumer_bytes_total", "Bytes of events delivered to clients.", ["feed", "mode"])
 # Connections that follow live, by feed and mode.
 followers = Gauge("headrace_consumer_followers", "Connections that follow a feed live.", ["feed", "mode"])
+# Those of them whose socket is full: they take less than they are sent (GET /v1/followers lists them).
+slow_followers = Gauge(
+    "headrace_consumer_slow_followers", "Followers that take less than they are sent.", ["feed", "mode"]
+)
 # From the record's timestamp (set when the event was accepted) to its delivery; live modes only.
 latency_seconds = Histogram(
     "headrace_consumer_latency_seconds",

@@ -152,6 +152,9 @@ class ServeSettings(SecretsSettings, WebhookSettings):
         0.01, description="New events are collected for this long before they are written to followers."
     )
     heartbeat_s: float = Field(20.0, description="A quiet SSE connection gets a comment this often.")
+    slow_s: float = Field(
+        10.0, description="How long a client with `slow=disconnect` may take nothing before it is disconnected."
+    )
 
 
 class GatewaySettings(IngestSettings, ServeSettings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,6 +27,9 @@ from headrace.schemas.catalogue import Entry
 BEGINNING = "-1"
 TAIL = "now"
 REFRESH_S = 10.0
+REMEMBERED_EVENTS = 2000
+REMEMBERED_BYTES = 16 * 2**20
+"""Events that are remembered as filters saw them, and the bytes of their records: many read from the same place."""
 BATCH_BYTES = 4 * 2**20
 """A batch ends once it has so many bytes: events of any size do not take more memory than that for each reader."""
 
@@ -59,6 +63,8 @@ class FeedLog:
         self._listeners: set[Callable[[], None]] = set()
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshes = 0
+        self._events: OrderedDict[tuple[int, int], tuple[Event, int]] = OrderedDict()
+        self._events_bytes = 0
         self._defaults = {"source": f"/feeds/{entry.feed.name}", "type": entry.feed.event_type}
         self._tail_events = metrics.tail_events.labels(entry.feed.name)
         self._history_events = metrics.history_events.labels(entry.feed.name)
@@ -146,9 +152,10 @@ class FeedLog:
             return None
         records: list[Record] = []
         after = list(position)
-        for left, (p, ring) in zip(range(len(rings), 0, -1), enumerate(rings), strict=True):
-            # An equal share for each partition, so that a busy one does not starve the rest.
-            found, after[p] = ring.read(position[p], -(-(limit - len(records)) // left), max_bytes // left)
+        unread = [p for p, ring in enumerate(rings) if position[p] < ring.end]
+        for left, p in zip(range(len(unread), 0, -1), unread, strict=True):
+            # An equal share for each partition that has some, so that a busy one does not starve the rest.
+            found, after[p] = rings[p].read(position[p], -(-(limit - len(records)) // left), max_bytes // left)
             records += found
             max_bytes -= sum(record.size_bytes for record in found)
         return Batch(records, tuple(after))
@@ -217,6 +224,19 @@ class FeedLog:
     def event(self, record: Record) -> Event:
         """A record as filters see it."""
         return Event.of(record, self.entry.codec, self._defaults)
+
+    def remembered(self, record: Record) -> Event:
+        """The same, one for all who ask at about the same time: a filter is asked once for each event."""
+        key = (record.partition, record.offset)
+        if (found := self._events.get(key)) is not None:
+            return found[0]
+        event = self.event(record)
+        self._events[key] = (event, record.size_bytes)
+        self._events_bytes += record.size_bytes
+        while len(self._events) > REMEMBERED_EVENTS or self._events_bytes > REMEMBERED_BYTES:
+            _, (_, size_bytes) = self._events.popitem(last=False)
+            self._events_bytes -= size_bytes
+        return event
 
     # What the tail calls
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position
 from headrace.consumers.core.record import Record
-from headrace.consumers.filter.event import Event
 from headrace.consumers.filter.matcher import Matcher, matches
 
 if TYPE_CHECKING:
     from headrace.consumers.relay.intake import Intake
 
 READ_EVENTS = 5000
-REMEMBERED = 1000
-"""Events whose matches are remembered for those that read by themselves: many catch up from about the same place."""
 
 
 class Router:
@@ -30,7 +26,6 @@ class Router:
         self.feed_log = feed_log
         self._at = list(feed_log.tail)
         self._matcher: Matcher[Intake] = Matcher()
-        self._events: OrderedDict[tuple[int, int], Event] = OrderedDict()
         feed_log.listen(self._grown)
 
     @property
@@ -50,16 +45,7 @@ class Router:
         """Whether one that reads by itself wants an event: asked once for each event and filter."""
         if intake.filter is None and not intake.types:
             return True
-        return matches(intake.filter, intake.types, self._event(record))
-
-    def _event(self, record: Record) -> Event:
-        key = (record.partition, record.offset)
-        event = self._events.get(key)
-        if event is None:
-            event = self._events[key] = self.feed_log.event(record)
-            if len(self._events) > REMEMBERED:
-                self._events.popitem(last=False)
-        return event
+        return matches(intake.filter, intake.types, self.feed_log.remembered(record))
 
     def _grown(self) -> None:
         """There is more in memory: offer it, then let those work that took some of it."""

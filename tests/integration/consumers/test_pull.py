@@ -39,7 +39,7 @@ async def test_pages_lead_to_the_tail_with_every_event_once(
                 assert answer.headers["Cache-Control"] == (
                     "public, max-age=60, stale-while-revalidate=300" if len(page) == 7 else "no-cache"
                 )
-                assert answer.headers["Vary"] == "Accept"
+                assert answer.headers["Vary"] == "Accept, Accept-Encoding"
                 if len(page) < 7:
                     assert answer.headers["Stream-Up-To-Date"] == "true"
                     break

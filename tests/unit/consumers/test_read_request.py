@@ -3,7 +3,19 @@ from __future__ import annotations
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from headrace.consumers.read_request import JSON, NDJSON, Live, ReadRequest, parse
+from headrace.consumers.filter.expression import Filter
+from headrace.consumers.read_request import (
+    AVRO,
+    BATCH,
+    EVENT_STREAM,
+    JSON,
+    NDJSON,
+    Live,
+    ReadRequest,
+    Slow,
+    parse,
+)
+from headrace.consumers.selection import Selection
 from headrace.http.problems import Problem
 from headrace.settings import ServeSettings
 
@@ -73,6 +85,15 @@ def test_the_last_event_id_means_nothing_to_a_pull() -> None:
         ("from=yesterday", "from"),
         ("from=2013-01-01T05:00:00", "from"),
         ("from=", "from"),
+        ("partition=-1", "partition"),
+        ("partition=x", "partition"),
+        ("partition=1&partition=2", "partition"),
+        ("key=1&key=2", "key"),
+        ("filter=data.n%20%3D%3D", "filter"),
+        ("filter=data.n%20%2B%201", "filter"),
+        ("max_bytes=0", "max_bytes"),
+        ("slow=never&live=sse&offset=now", "slow"),
+        ("slow=conflate", "slow"),
     ],
 )
 def test_a_wrong_parameter_is_named(query: str, parameter: str) -> None:
@@ -92,11 +113,68 @@ def test_a_wrong_parameter_is_named(query: str, parameter: str) -> None:
         ("application/x-ndjson", NDJSON),
         ("application/ndjson", NDJSON),
         ("text/html, application/x-ndjson;q=0.9", NDJSON),
-        ("text/event-stream", JSON),
+        ("application/json;q=0.5, application/x-ndjson;q=0.6", NDJSON),
+        ("application/x-ndjson;q=0, */*;q=0.1", JSON),
+        ("application/cloudevents-batch+json", BATCH),
+        ("text/event-stream", EVENT_STREAM),
+        ("text/event-stream;q=0.5, application/*", JSON),
+        ("application/avro, application/json;q=0.1", JSON),
     ],
 )
-def test_the_media_type_is_the_first_acceptable_one(accept: str, media_type: str) -> None:
+def test_the_media_type_is_the_one_with_the_highest_weight(accept: str, media_type: str) -> None:
     assert parsed("", Accept=accept).media_type == media_type
+
+
+def test_avro_is_to_be_had_of_feeds_with_a_schema() -> None:
+    for name in ("application/avro", "avro/binary"):
+        request = make_mocked_request("GET", "/v1/feeds/f/events", headers={"Accept": name})
+        assert parse(request, SETTINGS, has_schema=True).media_type == AVRO
+        with pytest.raises(Problem) as caught:
+            parse(request, SETTINGS)
+        assert caught.value.status == 406
+
+
+def test_a_plain_event_source_follows_from_now_unless_it_says_otherwise() -> None:
+    read = parsed("", Accept="text/event-stream")
+    assert (read.live, read.offset) == (Live.SSE, "now")
+    assert parsed("offset=-1", Accept="text/event-stream").offset == "-1"
+    assert parsed("", Accept="text/event-stream", Last_Event_ID="abc").offset == "abc"
+    assert parsed("from=2013-01-01T05:00:00Z", Accept="text/event-stream").from_ms == 1357016400000
+
+
+@pytest.mark.parametrize(
+    ("accept", "coding"),
+    [
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip, br", "br"),
+        ("gzip", "gzip"),
+        ("gzip;q=1, br;q=0.5", "gzip"),
+        ("gzip;q=0", None),
+        ("identity, gzip;q=0.5", None),
+        ("deflate", None),
+        ("", None),
+        ("*", "zstd"),
+    ],
+)
+def test_the_content_coding_is_the_one_with_the_highest_weight(accept: str, coding: str | None) -> None:
+    assert parsed("", Accept_Encoding=accept).coding == coding
+
+
+def test_a_stream_is_never_brotli() -> None:
+    assert parsed("live=sse&offset=now", Accept_Encoding="br").coding is None
+    assert parsed("live=sse&offset=now", Accept_Encoding="br, zstd, gzip").coding == "gzip"
+
+
+def test_what_is_chosen_of_a_feed() -> None:
+    chosen = parsed("partition=3&key=a%20b&filter=data.n%20%3D%3D%201&max_bytes=5000")
+    assert chosen.selection == Selection(3, "a b", Filter.parse("data.n == 1"))
+    assert chosen.max_bytes == 5000
+    assert parsed("").selection.is_all
+
+
+def test_how_a_slow_client_is_treated() -> None:
+    assert parsed("live=sse&offset=now&slow=conflate").slow is Slow.CONFLATE
+    assert parsed("live=sse&offset=now").slow is None
 
 
 def test_what_is_not_to_be_had_is_406() -> None:
