@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from headrace import metrics
+from headrace.consumers.relay.grant import Grant, grant_key, grant_record
 from headrace.consumers.relay.intake import Intake
 from headrace.consumers.relay.journal import Journal, Record, Snapshot
 from headrace.consumers.relay.lineup import Job
@@ -41,8 +42,8 @@ class Keeper:
         self._endpoint = endpoint
         self._endpoint_written: Mapping[str, Any] = endpoint()
         self._before_write = before_write
-        # References of events that are parked no more, until their removal is acknowledged.
-        self._unparked: dict[bytes, None] = {}
+        # Of events that are parked no more, and of grants that count no more, until their removal is acknowledged.
+        self._removed: dict[bytes, None] = {}
 
     def mark(self) -> None:
         """Something has moved."""
@@ -50,7 +51,16 @@ class Keeper:
 
     def unpark(self, job: Job) -> None:
         """A parked event is done."""
-        self._unparked[parked_key(self._state_key, self._epoch, job.partition, job.offset)] = None
+        self._removed[parked_key(self._state_key, self._epoch, job.partition, job.offset)] = None
+        self.mark()
+
+    async def grant(self, name: str, grant: Grant) -> None:
+        """Write what is leased; raises `Undelivered` or `QueueFull`."""
+        await self._journal.write(self._name, [grant_record(self._state_key, self._epoch, name, grant)])
+
+    def withdraw(self, name: str) -> None:
+        """A grant counts no more."""
+        self._removed[grant_key(self._state_key, self._epoch, name)] = None
         self.mark()
 
     async def park(self, parked: Sequence[Parked]) -> bool:
@@ -65,22 +75,26 @@ class Keeper:
             return False
         for key, _ in records:
             # One that was done before, and is tried again on demand: its removal must not follow now.
-            self._unparked.pop(key, None)
+            self._removed.pop(key, None)
         return True
+
+    async def commit(self) -> None:
+        """Return once all that was marked is in Kafka; raises `Undelivered` or `QueueFull`."""
+        await self._journal.flush(self._name)
 
     async def flush(self) -> None:
         """Write what has moved now."""
         try:
-            await self._journal.flush(self._name)
+            await self.commit()
         except (Undelivered, QueueFull) as error:
             log.warning("state_not_written", subscription=self._name, reason=str(error))
 
     def _snapshot(self) -> Snapshot:
         self._before_write()
         moved = self._intake.moved()
-        unparked = list(self._unparked)
+        removed = list(self._removed)
         records: list[Record] = [lane_record(self._state_key, self._epoch, p, state) for p, _, state in moved]
-        records += [(reference, None) for reference in unparked]
+        records += [(key, None) for key in removed]
         endpoint = self._endpoint()
         if endpoint != self._endpoint_written:
             records.append(endpoint_record(self._state_key, endpoint))
@@ -89,7 +103,7 @@ class Keeper:
             self._endpoint_written = endpoint
             for _, lane, state in moved:
                 lane.written(state)
-            for reference in unparked:
-                self._unparked.pop(reference, None)
+            for key in removed:
+                self._removed.pop(key, None)
 
         return Snapshot(records, acknowledged)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -75,6 +75,7 @@ class Runner:
         self.feed_log = feed_log
         self.epoch = found.epoch
         self.endpoint = endpoint
+        self.snapshots = found.snapshots
         self.hours_until_loss: float | None = None
         self.breaker = Breaker.from_record(found.endpoint, policy.limits)
         options = subscription.options
@@ -327,7 +328,11 @@ class Runner:
 
     # What is kept
 
-    async def redeliver(self, wanted: list[Parked]) -> int:
+    async def give_up(self, partition: int, offset: int, reason: str) -> None:
+        """Make a dead letter of a parked event that waits for its time; one in flight is left alone."""
+        await self.settling.give_up(partition, offset, reason)
+
+    async def redeliver(self, wanted: Sequence[Parked]) -> int:
         """Deliver events once more. Returns how many it is; raises `TooMany`, `KafkaUnavailable`."""
         await self.settling.redeliver(wanted, self.waiting())
         self.pump()
@@ -372,6 +377,7 @@ class Runner:
             self.intake.states(),
             self.waiting(),
             self.breaker.to_record(time.time()),
+            snapshots=self.snapshots,
         )
 
 
