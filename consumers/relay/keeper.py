@@ -12,7 +12,7 @@ from headrace.consumers.relay.grant import Grant, grant_key, grant_record
 from headrace.consumers.relay.intake import Intake
 from headrace.consumers.relay.journal import Journal, Record, Snapshot
 from headrace.consumers.relay.lineup import Job
-from headrace.consumers.relay.state import Parked, endpoint_record, lane_record, parked_key, parked_record
+from headrace.consumers.relay.state import Parked, Stored, endpoint_record, lane_record, parked_key, parked_record
 from headrace.kafka.bridge import QueueFull, Undelivered
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ class Keeper:
     def __init__(
         self,
         state_key: str,
-        epoch: int,
+        found: Stored,
         intake: Intake,
         journal: Journal,
         endpoint: Callable[[], Mapping[str, Any]],
@@ -36,7 +36,9 @@ class Keeper:
     ) -> None:
         self._state_key = state_key
         self._name = state_key.split("\0")[0]
-        self._epoch = epoch
+        self._epoch = found.epoch
+        self._writer = found.writer
+        self._lane_keys = {partition: set(keys) for partition, keys in found.lane_keys.items()}
         self._intake = intake
         self._journal = journal
         self._endpoint = endpoint
@@ -44,6 +46,11 @@ class Keeper:
         self._before_write = before_write
         # Of events that are parked no more, and of grants that count no more, until their removal is acknowledged.
         self._removed: dict[bytes, None] = {}
+
+    @property
+    def lane_keys(self) -> dict[int, set[bytes]]:
+        """The keys of all records of the lanes that are known, by partition."""
+        return self._lane_keys
 
     def mark(self) -> None:
         """Something has moved."""
@@ -93,7 +100,10 @@ class Keeper:
         self._before_write()
         moved = self._intake.moved()
         removed = list(self._removed)
-        records: list[Record] = [lane_record(self._state_key, self._epoch, p, state) for p, _, state in moved]
+        lanes = {p: lane_record(self._state_key, self._epoch, self._writer, p, state) for p, _, state in moved}
+        records: list[Record] = [*lanes.values()]
+        # What owners before have written counts until it is in ours.
+        records += [(key, None) for p, (own, _) in lanes.items() for key in self._lane_keys.get(p, set()) - {own}]
         records += [(key, None) for key in removed]
         endpoint = self._endpoint()
         if endpoint != self._endpoint_written:
@@ -101,6 +111,7 @@ class Keeper:
 
         def acknowledged() -> None:
             self._endpoint_written = endpoint
+            self._lane_keys.update({p: {own} for p, (own, _) in lanes.items()})
             for _, lane, state in moved:
                 lane.written(state)
             for key in removed:

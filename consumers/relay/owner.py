@@ -237,6 +237,7 @@ class Owner:
 
     async def _run(self, subscription: Subscription, owned: dict[str, Stored]) -> None:
         found = owned.get(subscription.state_key) or Stored()
+        found.writer = self._since_ms[position_partition(subscription.id)]
         try:
             feed_log = await self._tail.log(subscription.feed)
             await self._ensure_dead_letters(feed_log)
@@ -278,6 +279,7 @@ class Owner:
         metrics.errors.labels("retention").inc()
         started = Stored(
             self._next_epoch(subscription, found.epoch),
+            found.writer,
             feed_log.token(error.earliest),
             endpoint=found.endpoint,
             snapshots=found.snapshots,
@@ -396,6 +398,7 @@ class Owner:
         left = runner.stored()
         moved = Stored(
             self._next_epoch(subscription, runner.epoch),
+            left.writer,
             feed_log.token(position),
             endpoint=left.endpoint,
             snapshots=left.snapshots,
@@ -421,7 +424,10 @@ class Owner:
         subscription = runner.subscription
         await self._stop(runner)
         found, done = acknowledged(runner.stored(), position)
-        records = [lane_record(subscription.state_key, found.epoch, p, lane) for p, lane in found.lanes.items()]
+        records = []
+        for p, lane in found.lanes.items():
+            records.append(lane_record(subscription.state_key, found.epoch, found.writer, p, lane))
+            found.lane_keys.setdefault(p, set()).add(records[-1][0])
         tombstones = [(parked_key(subscription.state_key, found.epoch, p.partition, p.offset), None) for p in done]
         try:
             await self._journal.write(subscription.id, [*records, *tombstones])

@@ -89,6 +89,7 @@ class Puller:
         self.subscription = subscription
         self.feed_log = feed_log
         self.epoch = found.epoch
+        self._writer = found.writer
         self.snapshots = found.snapshots
         self.hours_until_loss: float | None = None
         self.parked = 0
@@ -112,7 +113,7 @@ class Puller:
         self._counters = Counters(subscription.feed, "pull")
         self._lineup = Lineup(self._wake)
         self._keeper = Keeper(
-            subscription.state_key, found.epoch, self.intake, journal, lambda: self._endpoint, self._counters.publish
+            subscription.state_key, found, self.intake, journal, lambda: self._endpoint, self._counters.publish
         )
         self._rereading = Rereading(feed_log, self._lineup, dead_letter)
         self._leases = Leases(self._expired, self._keeper.withdraw)
@@ -530,8 +531,10 @@ class Puller:
         """What a next runner of the subscription goes on from; to be asked after `stop`."""
         return Stored(
             self.epoch,
+            self._writer,
             self.feed_log.token(self.position),
             self.intake.states(),
+            self._keeper.lane_keys,
             self.waiting(),
             self._endpoint,
             self._leases.grants(),

@@ -74,6 +74,7 @@ class Runner:
         self.subscription = subscription
         self.feed_log = feed_log
         self.epoch = found.epoch
+        self._writer = found.writer
         self.endpoint = endpoint
         self.snapshots = found.snapshots
         self.hours_until_loss: float | None = None
@@ -100,7 +101,7 @@ class Runner:
         self._lineup = Lineup(self.pump if self._running else None)
         self._keeper = Keeper(
             subscription.state_key,
-            found.epoch,
+            found,
             self.intake,
             journal,
             lambda: self.breaker.to_record(time.time()),
@@ -373,8 +374,10 @@ class Runner:
         """What a next runner of the subscription goes on from; to be asked after `stop`."""
         return Stored(
             self.epoch,
+            self._writer,
             self.feed_log.token(self.position),
             self.intake.states(),
+            self._keeper.lane_keys,
             self.waiting(),
             self.breaker.to_record(time.time()),
             snapshots=self.snapshots,

@@ -3,7 +3,8 @@
 | key | value | |
 |---|---|---|
 | `<subscription>\\0base\\0<epoch>` | offset | the offset token of where the subscription was moved to |
-| `<subscription>\\0lane\\0<epoch>\\0<partition>` | position, done | how far a lane came, and what is done ahead of it |
+| `<subscription>\\0lane\\0<epoch>\\0<partition>\\0<writer>` | position, done | how far a lane came, and what is done \
+ahead of it |
 | `<subscription>\\0parked\\0<epoch>\\0<partition>\\0<offset>` | attempt, due, key | an event that waits for its retry |
 | `<subscription>\\0leased\\0<epoch>\\0<grant>` | until, events | what one call leased, see `grant` |
 | `<subscription>\\0endpoint` | of the breaker | how its endpoint stands: counts in every epoch |
@@ -13,6 +14,8 @@
 
 A seek begins a new epoch, and only what is of the newest counts. The epoch is in the keys: a relay that was frozen in
 the middle of its work, and wakes when another owns the subscription, writes and removes what is of its own epoch only.
+Of the same epoch what it says is true, but old: so the record of a lane has its writer in its key, overwrites nobody
+else's, and a new owner takes what any of them says is done for done.
 """
 
 from __future__ import annotations
@@ -53,6 +56,21 @@ class LaneState:
     position: int
     done: tuple[Run, ...] = ()
 
+    def together(self, other: LaneState | None) -> LaneState:
+        """What is done by either."""
+        if other is None:
+            return self
+        position = max(self.position, other.position)
+        done: list[Run] = []
+        for first, end in sorted([*self.done, *other.done]):
+            if first <= position:
+                position = max(position, end)
+            elif done and first <= done[-1][1]:
+                done[-1] = (done[-1][0], max(done[-1][1], end))
+            else:
+                done.append((first, end))
+        return LaneState(position, tuple(done))
+
 
 @dataclass(frozen=True, slots=True)
 class Saved:
@@ -66,12 +84,15 @@ class Saved:
 class Stored:
     """The state of one subscription as its owner found it. `base` is an offset token.
 
-    `stale` holds the keys of older epochs: what a seek has left behind, to be removed.
+    `stale` holds the keys of older epochs: what a seek has left behind, to be removed. `writer` is the number that its
+    owner writes lanes under: since when it is the owner. `lane_keys` are those of the records of each lane.
     """
 
     epoch: int = 0
+    writer: int = 0
     base: str | None = None
     lanes: dict[int, LaneState] = field(default_factory=dict)
+    lane_keys: dict[int, set[bytes]] = field(default_factory=dict)
     parked: list[Parked] = field(default_factory=list)
     endpoint: Mapping[str, Any] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
@@ -96,7 +117,7 @@ class Stored:
         """The keys of what does not count once it is moved."""
         return [
             base_key(subscription, self.epoch),
-            *(lane_key(subscription, self.epoch, partition) for partition in self.lanes),
+            *(key for keys in self.lane_keys.values() for key in keys),
             *(parked_key(subscription, self.epoch, parked.partition, parked.offset) for parked in self.parked),
             *(grant_key(subscription, self.epoch, grant) for grant in self.grants),
             *self.stale,
@@ -117,15 +138,10 @@ def base_record(subscription: str, epoch: int, offset: str) -> tuple[bytes, byte
     return base_key(subscription, epoch), orjson.dumps({"offset": offset})
 
 
-def lane_record(subscription: str, epoch: int, partition: int, lane: LaneState) -> tuple[bytes, bytes]:
+def lane_record(subscription: str, epoch: int, writer: int, partition: int, lane: LaneState) -> tuple[bytes, bytes]:
     """Key and value of a lane."""
     value = {"position": lane.position, "done": lane.done}
-    return lane_key(subscription, epoch, partition), orjson.dumps(value)
-
-
-def lane_key(subscription: str, epoch: int, partition: int) -> bytes:
-    """Key of a lane."""
-    return f"{subscription}\0lane\0{epoch}\0{partition}".encode()
+    return f"{subscription}\0lane\0{epoch}\0{partition}\0{writer}".encode(), orjson.dumps(value)
 
 
 def endpoint_record(subscription: str, endpoint: Mapping[str, Any]) -> tuple[bytes, bytes]:
@@ -195,8 +211,10 @@ def stored(records: Iterable[tuple[bytes, bytes]]) -> Stored:
         elif kind == "base":
             found.base = orjson.loads(value)["offset"]
         elif kind == "lane":
-            told = orjson.loads(value)
-            found.lanes[int(place[0])] = LaneState(told["position"], tuple((a, b) for a, b in told["done"]))
+            partition, told = int(place[0]), orjson.loads(value)
+            lane = LaneState(told["position"], tuple((a, b) for a, b in told["done"]))
+            found.lanes[partition] = lane.together(found.lanes.get(partition))
+            found.lane_keys.setdefault(partition, set()).add(key)
         elif kind == "leased":
             found.grants[place[0]] = Grant.from_bytes(value)
         elif kind == "parked":
