@@ -227,7 +227,7 @@ class RelayProcess:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "headrace", "relay", env=self._environ, stderr=output
             )
-        await until(self.ready)
+        await until(self.ready, 90)
 
     async def ready(self) -> bool:
         """Whether it has joined the group."""
