@@ -44,6 +44,7 @@ class Keeper:
         self._endpoint = endpoint
         self._endpoint_written: Mapping[str, Any] = endpoint()
         self._before_write = before_write
+        self._closed = False
         # Of events that are parked no more, and of grants that count no more, until their removal is acknowledged.
         self._removed: dict[bytes, None] = {}
 
@@ -54,7 +55,8 @@ class Keeper:
 
     def mark(self) -> None:
         """Something has moved."""
-        self._journal.mark(self._name, self._snapshot)
+        if not self._closed:
+            self._journal.mark(self._name, self._snapshot)
 
     def unpark(self, job: Job) -> None:
         """A parked event is done."""
@@ -95,6 +97,10 @@ class Keeper:
             await self.commit()
         except (Undelivered, QueueFull) as error:
             log.warning("state_not_written", subscription=self._name, reason=str(error))
+
+    def close(self) -> None:
+        """Write nothing more: another goes on, and what came late must not be written over what that one writes."""
+        self._closed = True
 
     def _snapshot(self) -> Snapshot:
         self._before_write()

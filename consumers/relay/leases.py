@@ -12,18 +12,23 @@ from dataclasses import dataclass
 from headrace.consumers.relay.grant import Grant, Leased
 from headrace.consumers.relay.lineup import Job, now_ms
 
+KEPT = 64
+"""Ends of leases that are kept at most besides those of leases, and as many again, before they are swept."""
+
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A grant as its owner has it. `left` counts the events whose newest record it is.
+    """A grant as its owner has it.
 
-    `name` is empty for a lease of an owner before: its record is the event's parked reference.
+    `left` counts the events whose newest record it is, `out` those that are leased by it. `name` is empty for a lease
+    of an owner before: its record is the event's parked reference.
     """
 
     name: str
     until_ms: int
     jobs: tuple[Job, ...]
     left: int
+    out: int
 
 
 class Leases:
@@ -46,6 +51,7 @@ class Leases:
         self._prefix = secrets.token_hex(6)
         self._alarm: asyncio.TimerHandle | None = None
         self._closed = False
+        self._over_early = 0
 
     def __len__(self) -> int:
         return len(self._leased)
@@ -65,14 +71,16 @@ class Leases:
         To be written by the caller, who then calls `written`.
         """
         jobs = tuple(jobs)
-        held = Held(f"{self._prefix}.{next(self._numbers)}", until_ms, jobs, len(jobs))
-        self._leased.update(dict.fromkeys(jobs, held))
+        held = Held(f"{self._prefix}.{next(self._numbers)}", until_ms, jobs, len(jobs), len(jobs))
+        for job in jobs:
+            self.release(job)
+            self._leased[job] = held
         self._ring_for(held)
         return held
 
     def restore(self, job: Job, until_ms: int) -> None:
         """A lease of an owner before."""
-        held = Held("", until_ms, (job,), 0)
+        held = Held("", until_ms, (job,), 0, 1)
         self._leased[job] = held
         self._ring_for(held)
 
@@ -95,12 +103,24 @@ class Leases:
         """It is not in Kafka, or may be: nobody was told of it."""
         for job in held.jobs:
             if self._leased.get(job) is held:
-                del self._leased[job]
+                self.release(job)
         self._over(held.name)
 
     def release(self, job: Job) -> None:
         """Nobody has the job any more."""
-        self._leased.pop(job, None)
+        held = self._leased.pop(job, None)
+        if held is not None:
+            held.out -= 1
+            if not held.out:
+                self._over_early += 1
+                if self._over_early > max(len(self._ends) // 2, KEPT):
+                    self._sweep()
+
+    def _sweep(self) -> None:
+        """Leases may last for hours, and most are over in no time: those are not kept until their time."""
+        self._ends = [end for end in self._ends if end[2].out]
+        heapq.heapify(self._ends)
+        self._over_early = 0
 
     def forget(self, job: Job) -> None:
         """The job is settled, or its parked reference is in Kafka: its grant does not count any more."""
@@ -141,12 +161,15 @@ class Leases:
             self._alarm = asyncio.get_running_loop().call_later(wait_s, self._ring)
 
     def _ring(self) -> None:
-        now, ended = now_ms(), []
+        now, ended = now_ms(), list[Job]()
+        over = 0
         while self._ends and self._ends[0][0] <= now:
             held = heapq.heappop(self._ends)[2]
             ended += [job for job in held.jobs if self._leased.get(job) is held]
+            over += 1
         for job in ended:
-            del self._leased[job]
+            self.release(job)
+        self._over_early = max(self._over_early - over, 0)
         self._alarm = None
         self._set_alarm()
         if ended:

@@ -177,8 +177,8 @@ class Puller:
         try:
             while True:
                 async with self._turn:
-                    self._check()
-                    jobs = await self._collect(max_events)
+                    with self._at_work():
+                        jobs = await self._collect(max_events)
                 if jobs and (deliveries := await self._grant(jobs, lease_s or self._options.lease_s)):
                     return deliveries
                 if (left_s := deadline_s - loop.time()) <= 0:
@@ -359,23 +359,25 @@ class Puller:
 
         Raises `Stopped`, `Undelivered`, `QueueFull`.
         """
-        with self._at_work():
-            below = [job for (p, offset), job in self._jobs.items() if p < len(position) and offset < position[p]]
-            in_flight = [job for job in below if self._leases.has(job)]
-            for job in below:
-                self._settle(job)
-            # Those that wait for their time leave the line now: others of their key wait behind them.
-            self._lineup.hurry({(job.partition, job.offset) for job in below})
-            self._acked += len(below)
-            self.intake.leave()
-            self.intake.skip_to(position)
-            self._keeper.mark()
-            try:
-                await self._keeper.commit()
-            finally:
-                for job in in_flight:
-                    self._lineup.settle(job)
-                self._wake()
+        # Not while another reads on: what that brings may lie below.
+        async with self._turn:
+            with self._at_work():
+                below = [job for (p, offset), job in self._jobs.items() if p < len(position) and offset < position[p]]
+                in_flight = [job for job in below if self._leases.has(job)]
+                for job in below:
+                    self._settle(job)
+                # Those that wait for their time leave the line now: others of their key wait behind them.
+                self._lineup.hurry({(job.partition, job.offset) for job in below})
+                self._acked += len(below)
+                self.intake.leave()
+                self.intake.skip_to(position)
+                self._keeper.mark()
+                try:
+                    await self._keeper.commit()
+                finally:
+                    for job in in_flight:
+                        self._lineup.settle(job)
+                    self._wake()
 
     # What becomes of events
 
@@ -509,6 +511,7 @@ class Puller:
         self._abandoned = self._calls > 0
         self._keeper.mark()
         await self._keeper.flush()
+        self._keeper.close()
 
     def waiting(self) -> list[Parked]:
         """The parked events, with when they are due, or when their leases end."""

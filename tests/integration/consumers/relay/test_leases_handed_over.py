@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from confluent_kafka import Producer
 from support.receiver import after, receiver, status
 from support.waiting import until
 from support.worker import Worker, ids, pulled
+
+from headrace.consumers.relay.definition import POSITIONS, position_partition
 
 if TYPE_CHECKING:
     from integration.consumers.relay.conftest import Api, Log
@@ -55,6 +58,28 @@ async def test_a_clean_restart_keeps_leases_delays_counts_and_acknowledgements(
         assert await worker.ack(*again, *leased[8:]) == {}
         assert await api.has(worker.name, lag=1, in_flight=1)
         assert set(ids(leased)) == set(sent)
+
+
+async def test_what_a_former_owner_writes_late_of_the_same_epoch_brings_nothing_back(
+    api: Api, log: Log, running_relay: Any
+) -> None:
+    feed = log.feed()
+    sent = log.send(feed, 10)
+    async with running_relay(log):
+        worker = await pulled(api, feed)
+        created = (await api.show(worker.name))["created"]
+        leased = await worker.lease(10)
+        assert await worker.ack(*leased[:3], *leased[5:9]) == {}
+    producer = Producer({"bootstrap.servers": log.kafka, "enable.idempotence": True})
+    late = f"{worker.name}\0{created}\0lane\x000\x000\x001"
+    producer.produce(POSITIONS.name, b'{"position":1,"done":[[2,4]]}', late, partition=position_partition(worker.name))
+    assert producer.flush(10) == 0
+    async with running_relay(log):
+        await until(lambda: api.owner(worker.name))
+        # What it says is true, too: the event at 3 is done.
+        assert await api.has(worker.name, parked=2, in_flight=2)
+        assert await worker.nack(leased[4], leased[9]) == {}
+        assert ids(await worker.lease(10)) == [sent[4], sent[9]]
 
 
 @pytest.mark.faults
