@@ -92,11 +92,9 @@ class Seek(Start):
     snapshot: str | None = None
 
     @model_validator(mode="after")
-    def _somewhere(self) -> Self:
+    def _one_place(self) -> Self:
         if self.snapshot is not None and (self.offset is not None or self.from_ is not None):
             raise ValueError("say snapshot, offset or from, not two of them")
-        if self.snapshot is None and self.offset is None and self.from_ is None:
-            raise ValueError("say where to: offset (-1, now, or a token), from (a time), or snapshot (a name)")
         return self
 
 

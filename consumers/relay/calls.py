@@ -62,8 +62,12 @@ class Calls:
         return web.Response(body=orjson.dumps(body), content_type="application/json")
 
     async def _seek(self, request: web.Request) -> web.Response:
-        wanted = checked(Seek, await request.read())
         name = self._owned.running(request).subscription.id
+        wanted = checked(Seek, await request.read())
+        if wanted.offset is None and wanted.from_ is None and wanted.snapshot is None:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST, "Say where to: offset (-1, now, or a token), from (a time), or a snapshot."
+            )
         async with self._owner.lock(name):
             runner = self._owned.running(request)
             start = wanted

@@ -46,8 +46,8 @@ class PullCalls:
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def _lease(self, request: web.Request) -> web.Response:
-        wanted = checked(Lease, await request.read())
         puller = self._owned.puller(request)
+        wanted = checked(Lease, await request.read())
         if puller.subscription.state != "active":
             raise Problem(HTTPStatus.CONFLICT, f"The subscription is {puller.subscription.state}; resume it first.")
         async with self._owned.certain(puller.subscription.id):
@@ -56,6 +56,7 @@ class PullCalls:
         return _answer(_deliveries(deliveries))
 
     async def _ack(self, request: web.Request) -> web.Response:
+        self._owned.running(request)
         wanted = checked(Acknowledge, await request.read())
         if wanted.ack_ids is not None:
             puller = self._owned.puller(request)
@@ -82,16 +83,16 @@ class PullCalls:
         return _answer(orjson.dumps(told))
 
     async def _nack(self, request: web.Request) -> web.Response:
-        wanted = checked(Nack, await request.read())
         puller = self._owned.puller(request)
+        wanted = checked(Nack, await request.read())
         async with self._owned.certain(puller.subscription.id):
             with _told():
                 refused = await puller.nack(wanted.ack_ids, wanted.delay_s)
         return _answer(_outcome("nacked", wanted.ack_ids, refused))
 
     async def _extend(self, request: web.Request) -> web.Response:
-        wanted = checked(Extend, await request.read())
         puller = self._owned.puller(request)
+        wanted = checked(Extend, await request.read())
         async with self._owned.certain(puller.subscription.id):
             with _told():
                 refused = await puller.extend(wanted.ack_ids, wanted.lease_s)
