@@ -1,14 +1,12 @@
 """The ack id: what a worker acknowledges an event with. Opaque to it, good for one delivery of one event.
 
-base64url of: CRC-32 of the subscription, epoch, partition, offset, number of the delivery
+The hex digits of: CRC-32 of the subscription, epoch, partition, offset, number of the delivery
 """
 
 from __future__ import annotations
 
-import binascii
 import struct
 import zlib
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 
 _PACKED = struct.Struct(">IQIQH")
@@ -24,14 +22,14 @@ class AckId(NamedTuple):
     number: int
 
     def __str__(self) -> str:
-        return urlsafe_b64encode(_PACKED.pack(*self)).rstrip(b"=").decode()
+        return _PACKED.pack(*self).hex()
 
     @classmethod
     def parse(cls, text: str) -> AckId | None:
         """What a text says; None where it is no ack id."""
         try:
-            return cls(*_PACKED.unpack(urlsafe_b64decode(text + "=" * (-len(text) % 4))))
-        except (struct.error, binascii.Error, ValueError):
+            return cls._make(_PACKED.unpack(bytes.fromhex(text)))
+        except (struct.error, ValueError):
             return None
 
 

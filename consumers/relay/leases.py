@@ -60,10 +60,10 @@ class Leases:
         """Whether the job is leased; also where its lease has ended, and that was not told yet."""
         return job in self._leased
 
-    def until_ms(self, job: Job) -> int | None:
-        """When the lease of a job ends; None where nobody has it, or it has ended."""
+    def until_ms(self, job: Job) -> int:
+        """When the lease of a job ends; 0 where nobody has it."""
         held = self._leased.get(job)
-        return None if held is None or held.until_ms <= now_ms() else held.until_ms
+        return 0 if held is None else held.until_ms
 
     def hold(self, jobs: Iterable[Job], until_ms: int) -> Held:
         """Lease jobs until a time; those that are leased already have their leases changed.

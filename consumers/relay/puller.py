@@ -339,6 +339,7 @@ class Puller:
         """The jobs that these ack ids are good for, and why the others are not."""
         jobs: dict[Job, None] = {}
         refused: dict[str, str] = {}
+        now = now_ms()
         for text in ack_ids:
             ack_id = AckId.parse(text)
             if ack_id is None or ack_id.subscription != self._whose:
@@ -348,7 +349,7 @@ class Puller:
             elif (job := self._jobs.get((ack_id.partition, ack_id.offset))) is None:
                 settled = self.intake.settled(ack_id.partition, ack_id.offset)
                 refused[text] = "done" if settled else "expired"
-            elif job.attempts != ack_id.number or self._leases.until_ms(job) is None:
+            elif job.attempts != ack_id.number or self._leases.until_ms(job) <= now:
                 refused[text] = "expired"
             else:
                 jobs[job] = None
@@ -520,14 +521,9 @@ class Puller:
 
     def _parked(self, job: Job, due_ms: int) -> Parked:
         until_ms = self._leases.until_ms(job)
+        leased = until_ms > now_ms()
         return Parked(
-            job.partition,
-            job.offset,
-            job.attempts,
-            due_ms if until_ms is None else until_ms,
-            job.key,
-            job.dead,
-            until_ms is not None,
+            job.partition, job.offset, job.attempts, until_ms if leased else due_ms, job.key, job.dead, leased
         )
 
     def stored(self) -> Stored:

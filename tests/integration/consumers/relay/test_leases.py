@@ -47,7 +47,7 @@ async def test_a_lease_that_ends_gives_its_events_to_another_and_its_ack_id_expi
     sent = log.send(feed, 2)
     worker = await pulled(api, feed, lease_s=0.3)
     first = await worker.lease()
-    again = await worker.lease(wait_s=10)
+    again = await worker.lease(wait_s=10, lease_s=600)
     assert ids(again) == ids(first) == sent
     assert [delivery["delivery"] for delivery in again] == [2, 2]
     assert await worker.ack(*first) == {delivery["ack_id"]: "expired" for delivery in first}
@@ -58,8 +58,8 @@ async def test_extended_in_time_a_lease_goes_on(api: Api, log: Log) -> None:
     feed = log.feed()
     log.send(feed, 2)
     worker = await pulled(api, feed)
-    kept, left = await worker.lease(lease_s=0.5)
-    assert await worker.extend(kept, lease_s=30) == {}
+    kept, left = await worker.lease(lease_s=3)
+    assert await worker.extend(kept, lease_s=600) == {}
     assert ids(await worker.lease(wait_s=10)) == ids([left])
     assert await worker.lease() == []
     assert await worker.ack(kept) == {}
