@@ -9,18 +9,31 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from headrace.consumers.core.feed_log import TAIL, FeedLog
 from headrace.consumers.core.position import Position
 from headrace.consumers.relay.credentials import Credentials
-from headrace.consumers.relay.definition import Subscription
+from headrace.consumers.relay.definition import Mode, Subscription
 from headrace.consumers.relay.options import Options
 from headrace.http.problems import Problem
 
 M = TypeVar("M", bound=BaseModel)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+MAX_WAIT_S = 20.0
+"""How long a call may wait for an event: less than a gateway waits for an owner's answer."""
 
 
 class Start(BaseModel):
@@ -43,7 +56,15 @@ class Wanted(Options, Credentials):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: Annotated[str, StringConstraints(max_length=2048)]
+    mode: Mode = "webhook"
+    url: Annotated[str, StringConstraints(max_length=2048)] | None = Field(None, validate_default=True)
+
+    @field_validator("url")
+    @classmethod
+    def _is_where_a_webhook_goes(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is None and info.data.get("mode") == "webhook":
+            raise ValueError("a webhook needs one: a string that begins with http; without it, say mode pull")
+        return url
 
     def options(self) -> Options:
         """The part that may be shown."""
@@ -63,6 +84,18 @@ class Create(Start, Wanted):
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
     signing: Literal["hmac", "ed25519"] = "hmac"
     verify: bool = False
+
+
+class Seek(Start):
+    """Where to move: an offset, a time, or where the subscription was when a snapshot was made."""
+
+    snapshot: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.snapshot is not None and (self.offset is not None or self.from_ is not None):
+            raise ValueError("say snapshot, offset or from, not two of them")
+        return self
 
 
 class Resume(BaseModel):
@@ -100,20 +133,13 @@ class Since(BaseModel):
     from_: AwareDatetime | None = Field(None, alias="from")
 
 
-class Limit(BaseModel):
-    """How many."""
+class Page(BaseModel):
+    """How many, and how long to wait for the first, in seconds."""
 
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(100, ge=1, le=10_000)
-
-
-class Acknowledge(BaseModel):
-    """All below a position was taken."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    offset: str
+    wait: float = Field(0.0, ge=0, le=MAX_WAIT_S)
 
 
 class Rotate(BaseModel):
@@ -143,7 +169,7 @@ def patched(subscription: Subscription, body: bytes) -> tuple[Wanted, set[str]]:
     if not isinstance(patch, dict):
         raise Problem(HTTPStatus.BAD_REQUEST, "A change is a JSON object with the members that change.")
     secret = {name: patch.pop(name) for name in Credentials.model_fields if name in patch}
-    shown = {"url": subscription.url, **subscription.options.model_dump(mode="json")}
+    shown = {"mode": subscription.mode, "url": subscription.url, **subscription.options.model_dump(mode="json")}
     given = {name: value for name, value in secret.items() if value is not None}
     with _faults_told():
         return Wanted.model_validate({**_merged(shown, patch), **given}), set(secret)
@@ -178,14 +204,6 @@ def _pointer(place: tuple[int | str, ...]) -> str:
     kinds = ("basic", "bearer", "oauth2") if place[:1] == ("auth",) else ()
     parts = [str(part) for at, part in enumerate(place) if part != "[key]" and not (at == 1 and part in kinds)]
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
-
-
-async def start_position(body: bytes, feed_log: FeedLog) -> Position:
-    """The position that a seek asks for. Raises `Problem`, `MalformedPosition`, `PositionGone`."""
-    start = checked(Start, body)
-    if start.offset is None and start.from_ is None:
-        raise Problem(HTTPStatus.BAD_REQUEST, "Say where to: offset (-1, now, or a token) or from (a time).")
-    return await resolve(start, feed_log)
 
 
 async def resolve(start: Start, feed_log: FeedLog) -> Position:

@@ -23,7 +23,7 @@ from headrace.consumers.relay.http_client import HttpClient
 from headrace.consumers.relay.owners import Owners
 from headrace.consumers.relay.reports import ATTEMPTS
 from headrace.consumers.relay.secrets import open_credentials, open_keys, seal_credentials, seal_keys
-from headrace.consumers.relay.signing_key import current, new_signing_key, rotate
+from headrace.consumers.relay.signing_key import SigningKey, current, new_signing_key, rotate
 from headrace.consumers.relay.target import Target
 from headrace.consumers.relay.vault import CannotOpen, CannotSeal, Vault
 from headrace.consumers.subscription_attempts import AskAttempts, attempts_page
@@ -46,7 +46,7 @@ READ_WAIT_S = 2.0
 VET_S = 5.0
 """How long the look-up of an endpoint's name may take when it is registered."""
 
-OF_OWNER = ("seek", "test", "redeliver", "ack")
+OF_OWNER = ("seek", "test", "redeliver", "ack", "lease", "nack", "extend")
 """Verbs that only the owner can carry out."""
 
 
@@ -74,7 +74,8 @@ class Subscriptions:
             web.post(f"{one}/secret/rotate", self._rotate),
             web.post(f"{one}/secret/reveal", self._reveal),
             *(web.post(f"{one}/{verb}", self._pass_on) for verb in OF_OWNER),
-            *(web.get(f"{one}/{what}", self._pass_on) for what in ("undelivered", "events")),
+            *(web.get(f"{one}/{what}", self._pass_on) for what in ("undelivered", "events", "snapshots")),
+            *(web.route(method, f"{one}/snapshots/{{name}}", self._pass_on) for method in ("GET", "PUT", "DELETE")),
             web.get(f"{one}/attempts", self._attempts),
         ]
 
@@ -109,24 +110,30 @@ class Subscriptions:
         wanted = checked(Create, await request.read())
         feed_log = await self._reading.log(wanted.feed)
         await self._vet(wanted.url, wanted.credentials())
+        if wanted.verify and wanted.url is None:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST, "verify: without a url there is nobody to ask.", errors=[{"pointer": "/verify"}]
+            )
         try:
             start = feed_log.token(await resolve(wanted, feed_log))
         except PositionError as error:
             raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}", errors=[{"pointer": "/offset"}]) from None
         granted_per_min = await self._agree(wanted) if wanted.verify else None
         name, moment = wanted.name or new_subscription_id(), now()
-        keys = (new_signing_key(wanted.signing, time.time()),)
+        # Who pulls verifies no signature: it gets a key when it becomes a webhook.
+        keys = () if wanted.mode == "pull" else (new_signing_key(wanted.signing, time.time()),)
         credentials = wanted.credentials()
         subscription = Subscription(
             id=name,
             feed=wanted.feed,
             url=wanted.url,
-            sealed_keys=self._seal(lambda: seal_keys(self._vault, name, keys)),
+            sealed_keys=self._seal(lambda: seal_keys(self._vault, name, keys)) if keys else "",
             sealed_credentials=self._seal(lambda: seal_credentials(self._vault, name, credentials)),
             outline=credentials.outline(),
             start=start,
             created=moment,
             updated=moment,
+            mode=wanted.mode,
             options=wanted.options(),
             granted_per_min=granted_per_min,
         )
@@ -139,7 +146,7 @@ class Subscriptions:
         await self._definitions.change(name, made)
         log.info("subscription_created", subscription=name, feed=wanted.feed)
         headers = {"Location": f"/v1/subscriptions/{name}"}
-        return _answer(subscription, 201, headers, secret=current(keys).receiver_key)
+        return _answer(subscription, 201, headers, **_secret_of(keys))
 
     async def _list(self, request: web.Request) -> web.Response:
         await self._definitions.catch_up()
@@ -171,10 +178,16 @@ class Subscriptions:
 
         wanted, credentials, _ = made(await self._known(request))
         await self._vet(wanted.url, credentials)
+        keys: tuple[SigningKey, ...] = ()
 
         def change(present: Subscription) -> Subscription:
+            nonlocal keys
             wanted, credentials, changes_credentials = made(present)
-            members: dict[str, Any] = {"url": wanted.url, "options": wanted.options()}
+            members: dict[str, Any] = {"mode": wanted.mode, "url": wanted.url, "options": wanted.options()}
+            keys = ()
+            if wanted.mode == "webhook" and not present.sealed_keys:
+                keys = (new_signing_key("hmac", time.time()),)
+                members["sealed_keys"] = self._seal(lambda: seal_keys(self._vault, present.id, keys))
             if changes_credentials:
                 members |= {
                     "sealed_credentials": self._seal(lambda: seal_credentials(self._vault, present.id, credentials)),
@@ -182,13 +195,16 @@ class Subscriptions:
                 }
             return present.changed(**members)
 
-        return _answer(await self._change(request, change))
+        changed = await self._change(request, change)
+        return _answer(changed, **_secret_of(keys))
 
-    async def _vet(self, url: str, credentials: Credentials) -> None:
+    async def _vet(self, url: str | None, credentials: Credentials) -> None:
         """Refuse an endpoint, or a server of tokens, that must not be sent to, and a TLS identity that is none."""
-        targets: dict[str, Callable[[], Target]] = {"/url": lambda: Target.of(url)}
-        if credentials.tls is not None:
-            targets["/tls"] = lambda: Target.of(url, credentials.client_tls())
+        targets: dict[str, Callable[[], Target]] = {}
+        if url is not None:
+            targets["/url"] = lambda: Target.of(url)
+            if credentials.tls is not None:
+                targets["/tls"] = lambda: Target.of(url, credentials.client_tls())
         if isinstance(auth := credentials.auth, ClientCredentials):
             token_url = auth.token_url
             targets["/auth/token_url"] = lambda: Target.of(token_url)
@@ -204,7 +220,7 @@ class Subscriptions:
         rate = wanted.rate_limit_per_s
         per_min = None if rate is None else max(int(rate * 60), 1)
         try:
-            target = Target.of(wanted.url, wanted.client_tls())
+            target = Target.of(wanted.url or "", wanted.client_tls())
             return await agree(self._client, target, self._settings.webhook_origin, per_min)
         except NotAgreed as error:
             raise Problem(HTTPStatus.BAD_REQUEST, f"url: {error}.", errors=[{"pointer": "/url"}]) from None
@@ -280,7 +296,7 @@ class Subscriptions:
         made: list[str] = []
 
         def change(present: Subscription) -> Subscription:
-            keys = self._open(lambda: open_keys(self._vault, present))
+            keys = self._keys(present)
             rotated = rotate(keys, wanted.signing or current(keys).kind, overlap_s, time.time())
             made[:] = [current(rotated).receiver_key]
             return present.changed(sealed_keys=self._seal(lambda: seal_keys(self._vault, present.id, rotated)))
@@ -291,10 +307,16 @@ class Subscriptions:
 
     async def _reveal(self, request: web.Request) -> web.Response:
         subscription = await self._known(request)
-        keys = self._open(lambda: open_keys(self._vault, subscription))
+        keys = self._keys(subscription)
         log.warning("secret_revealed", subscription=subscription.id, remote=request.remote)
         body = {"id": subscription.id, "secret": current(keys).receiver_key}
         return web.json_response(body, headers={"Cache-Control": "no-store"})
+
+    def _keys(self, subscription: Subscription) -> tuple[SigningKey, ...]:
+        if not subscription.sealed_keys:
+            raise Problem(HTTPStatus.CONFLICT, "It has no signing key: it was pulled from all the time, never pushed.")
+        keys: tuple[SigningKey, ...] = self._open(lambda: open_keys(self._vault, subscription))
+        return keys
 
     def _seal(self, seal: Any) -> str:
         try:
@@ -317,6 +339,10 @@ class Subscriptions:
 
 def _unknown(name: str) -> Problem:
     return Problem(HTTPStatus.NOT_FOUND, f"No subscription is called {name}; GET /v1/subscriptions lists them.")
+
+
+def _secret_of(keys: tuple[SigningKey, ...]) -> dict[str, Any]:
+    return {"secret": current(keys).receiver_key} if keys else {}
 
 
 def _dumps(value: Any) -> str:

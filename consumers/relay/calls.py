@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -17,22 +15,17 @@ from headrace.consumers.core.position import Position, PositionError, widen
 from headrace.consumers.core.record import Record
 from headrace.consumers.core.tail import UnknownFeed
 from headrace.consumers.relay import replay
-from headrace.consumers.relay.catch_up import undelivered
-from headrace.consumers.relay.definition import position_partition
 from headrace.consumers.relay.message import STRUCTURED, Message
-from headrace.consumers.relay.owner import Owner
-from headrace.consumers.relay.ownership import Ownership
-from headrace.consumers.relay.runner import Runner
+from headrace.consumers.relay.owned import Owned, carried_out
 from headrace.consumers.relay.settling import TooMany
+from headrace.consumers.relay.snapshot_calls import saved_of
 from headrace.consumers.subscription_request import (
-    Acknowledge,
-    Limit,
     Redeliver,
+    Seek,
     Since,
     checked,
     milliseconds,
     resolve,
-    start_position,
 )
 from headrace.http.problems import Problem
 from headrace.kafka.offsets import UnknownTopic
@@ -44,9 +37,9 @@ from headrace.signing import header_id
 class Calls:
     """Answers for the owner at `address`. Of a subscription that it does not run it answers 421."""
 
-    def __init__(self, owner: Owner, ownership: Ownership, address: str) -> None:
-        self._owner = owner
-        self._ownership = ownership
+    def __init__(self, owned: Owned, address: str) -> None:
+        self._owned = owned
+        self._owner = owned.owner
         self._address = address
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
@@ -58,12 +51,10 @@ class Calls:
             web.post(f"{one}/test", self._test),
             web.post(f"{one}/redeliver", self._redeliver),
             web.get(f"{one}/undelivered", self._undelivered),
-            web.get(f"{one}/events", self._events),
-            web.post(f"{one}/ack", self._ack),
         ]
 
     async def _status(self, request: web.Request) -> web.Response:
-        runner = self._runner(request)
+        runner = self._owned.running(request)
         body = {
             **runner.subscription.public(),
             "status": {"owner": self._address, **runner.status()},
@@ -71,20 +62,28 @@ class Calls:
         return web.Response(body=orjson.dumps(body), content_type="application/json")
 
     async def _seek(self, request: web.Request) -> web.Response:
-        name = self._runner(request).subscription.id
+        name = self._owned.running(request).subscription.id
+        wanted = checked(Seek, await request.read())
+        if wanted.offset is None and wanted.from_ is None and wanted.snapshot is None:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST, "Say where to: offset (-1, now, or a token), from (a time), or a snapshot."
+            )
         async with self._owner.lock(name):
-            runner = self._runner(request)
+            runner = self._owned.running(request)
+            start = wanted
+            if wanted.snapshot is not None:
+                start = Seek(offset=saved_of(runner, wanted.snapshot).offset)
             try:
-                position = await start_position(await request.read(), runner.feed_log)
+                position = await resolve(start, runner.feed_log)
             except PositionError as error:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
-            async with self._confirmed(name):
-                await _carried_out(self._owner.move(runner, position))
+            async with self._owned.confirmed(name):
+                await carried_out(self._owner.move(runner, position))
         return await self._status(request)
 
     async def _redeliver(self, request: web.Request) -> web.Response:
         wanted = checked(Redeliver, await request.read())
-        runner = self._runner(request)
+        runner = self._owned.running(request)
         feed_log = runner.feed_log
         try:
             if wanted.partition is not None and wanted.offset is not None:
@@ -107,7 +106,7 @@ class Calls:
         return web.json_response({"events": count}, status=202)
 
     async def _undelivered(self, request: web.Request) -> web.Response:
-        runner = self._runner(request)
+        runner = self._owned.running(request)
         since = checked(Since, orjson.dumps(dict(request.query)))
         try:
             log = await self._owner.dead_letters.log(runner.subscription.feed)
@@ -133,30 +132,8 @@ class Calls:
         }
         return web.Response(body=orjson.dumps(body), content_type="application/json")
 
-    async def _events(self, request: web.Request) -> web.Response:
-        """What was not delivered, for a client that catches up by itself and then acknowledges."""
-        runner = self._runner(request)
-        limit = checked(Limit, orjson.dumps(dict(request.query))).limit
-        batch = await undelivered(runner, limit)
-        body = b"[" + b",".join(runner.feed_log.json(record) for record in batch.records) + b"]"
-        headers = {"Stream-Next-Offset": runner.feed_log.token(batch.position), "Cache-Control": "no-store"}
-        return web.Response(body=body, content_type="application/json", headers=headers)
-
-    async def _ack(self, request: web.Request) -> web.Response:
-        wanted = checked(Acknowledge, await request.read())
-        name = self._runner(request).subscription.id
-        async with self._owner.lock(name):
-            runner = self._runner(request)
-            try:
-                position = await runner.feed_log.resolve(wanted.offset)
-            except PositionError as error:
-                raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
-            async with self._confirmed(name):
-                await _carried_out(self._owner.acknowledge(runner, position))
-        return await self._status(request)
-
     async def _test(self, request: web.Request) -> web.Response:
-        runner = self._runner(request)
+        runner = self._owned.runner(request)
         subscription = runner.subscription
         event_id = new_id()
         event = {
@@ -178,38 +155,6 @@ class Calls:
             "answer": outcome.answer.decode("utf-8", "replace"),
         }
         return web.Response(body=orjson.dumps(body), content_type="application/json")
-
-    @contextlib.asynccontextmanager
-    async def _confirmed(self, name: str) -> AsyncIterator[None]:
-        """Change a subscription only as its owner by Kafka's word before and after: else a successor may not see it."""
-        partition = position_partition(name)
-        if not await self._ownership.confirm(partition):
-            raise _not_the_owner()
-        yield
-        if not await self._ownership.confirm(partition):
-            raise _not_the_owner()
-
-    def _runner(self, request: web.Request) -> Runner:
-        runner = self._owner.runners.get(request.match_info["id"])
-        if runner is None:
-            raise _not_the_owner()
-        return runner
-
-
-def _not_the_owner() -> Problem:
-    return Problem(
-        HTTPStatus.MISDIRECTED_REQUEST, "This relay does not run the subscription; ask a gateway for its owner."
-    )
-
-
-async def _carried_out(work: Coroutine[Any, Any, None]) -> None:
-    """Do it whole, also where the caller goes meanwhile: left half done the subscription would stand still."""
-    done = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(done)
-    except asyncio.CancelledError:
-        await done
-        raise
 
 
 def _told(letter: Record) -> dict[str, Any]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 from headrace.consumers.core.feed_log import Batch
 from headrace.consumers.core.position import Position, lowered
 from headrace.consumers.core.record import Record
-from headrace.consumers.relay.runner import Runner
+from headrace.consumers.relay.running import Running
 from headrace.consumers.relay.state import LaneState, Parked, Stored
 
 
-async def undelivered(runner: Runner, limit: int) -> Batch:
+async def undelivered(runner: Running, limit: int, wait_s: float) -> Batch:
     """At most `limit` events that are wanted and not delivered, parked ones too, and the position after them.
 
-    Raises `PositionGone`, `KafkaUnavailable`.
+    Where there are none, wait so long for the first. Raises `PositionGone`, `KafkaUnavailable`.
     """
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + wait_s
     await runner.feed_log.refresh()  # who has just written an event finds it here
     states = runner.intake.states()
     # Of one whose event is only among the dead letters the log has nothing to give.
@@ -24,7 +29,10 @@ async def undelivered(runner: Runner, limit: int) -> Batch:
         batch = await runner.feed_log.read(position, limit - len(found))
         position = batch.position
         if not batch.records:
-            break
+            left_s = deadline_s - loop.time()
+            if found or left_s <= 0 or runner.feed_log.gone or not await runner.feed_log.wait(position, left_s):
+                break
+            continue
         found += [
             record
             for record in batch.records
@@ -53,7 +61,7 @@ def acknowledged(stored: Stored, position: Position) -> tuple[Stored, list[Parke
     for parked in stored.parked:
         below = parked.partition < len(position) and parked.offset < position[parked.partition]
         (done if below else kept).append(parked)
-    return Stored(stored.epoch, stored.base, lanes, kept, stored.endpoint), done
+    return replace(stored, lanes=lanes, parked=kept), done
 
 
 def _advanced(lane: LaneState, offset: int) -> LaneState:

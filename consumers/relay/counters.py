@@ -45,16 +45,15 @@ _FAILED = Tally(metrics.attempt_seconds.labels("failed"))
 
 
 @cache
-def _latency(feed: str) -> Tally:
-    return Tally(metrics.latency_seconds.labels(feed, "webhook"))
+def _latency(feed: str, mode: str) -> Tally:
+    return Tally(metrics.latency_seconds.labels(feed, mode))
 
 
 class Counters:
     """Counts since a runner began. They reach the metrics by `publish`, as counting there costs as much as signing."""
 
     __slots__ = (
-        "_attempts_delivered",
-        "_attempts_failed",
+        "_attempts",
         "_bytes_out",
         "_delivered_bytes",
         "_events_out",
@@ -64,16 +63,16 @@ class Counters:
         "failed",
     )
 
-    def __init__(self, feed: str) -> None:
+    def __init__(self, feed: str, mode: str = "webhook") -> None:
         self.delivered = 0
         self.failed = 0
         self._delivered_bytes = 0
         self._published = (0, 0, 0)
-        self._events_out = metrics.events_out.labels(feed, "webhook")
-        self._bytes_out = metrics.bytes_out.labels(feed, "webhook")
-        self._latency = _latency(feed)
-        self._attempts_delivered = metrics.attempts.labels(feed, "delivered")
-        self._attempts_failed = metrics.attempts.labels(feed, "failed")
+        self._events_out = metrics.events_out.labels(feed, mode)
+        self._bytes_out = metrics.bytes_out.labels(feed, mode)
+        self._latency = _latency(feed, mode)
+        # Whoever pulls makes no attempts.
+        self._attempts = None if mode == "pull" else [metrics.attempts.labels(feed, o) for o in ("delivered", "failed")]
 
     def count_attempt(self, seconds: float, *, delivered: bool) -> None:
         """An attempt has ended after so long."""
@@ -96,8 +95,9 @@ class Counters:
         delivered, delivered_bytes, failed = (a - b for a, b in zip(now, self._published, strict=True))
         self._published = now
         self._events_out.inc(delivered)
-        self._attempts_delivered.inc(delivered)
         self._bytes_out.inc(delivered_bytes)
-        self._attempts_failed.inc(failed)
+        if self._attempts is not None:
+            for counter, count in zip(self._attempts, (delivered, failed), strict=True):
+                counter.inc(count)
         for tally in (self._latency, _DELIVERED, _FAILED):
             tally.publish()

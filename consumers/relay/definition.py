@@ -15,6 +15,7 @@ from headrace.kafka.topics import TopicSpec
 from headrace.schemas.event import now
 
 State = Literal["active", "paused", "disabled"]
+Mode = Literal["webhook", "pull"]
 
 POSITION_PARTITIONS = 24
 COMPACTED = {
@@ -36,20 +37,21 @@ _NOT_SHOWN = ("sealed_keys", "sealed_credentials", "options", "outline")
 class Subscription:
     """A durable reader with a name. `start` is an offset token: where it begins unless it was moved since.
 
-    `sealed_keys` and `sealed_credentials` are encrypted; `outline` is what may be shown of the credentials. `version`
-    counts its changes. `reason` says why it is disabled. `granted_per_min` is what its endpoint allowed when asked.
+    `url` is None, and `sealed_keys` empty, only with `mode` `pull`. `sealed_keys` and `sealed_credentials` are
+    encrypted; `outline` is what may be shown of the credentials. `version` counts its changes. `reason` says why it is
+    disabled. `granted_per_min` is what its endpoint allowed when asked.
     """
 
     id: str
     feed: str
-    url: str
+    url: str | None
     sealed_keys: str = field(repr=False)
     start: str
     created: str
     updated: str
     sealed_credentials: str = field(default="", repr=False)
     version: int = 1
-    mode: Literal["webhook"] = "webhook"
+    mode: Mode = "webhook"
     state: State = "active"
     reason: str = ""
     options: Options = field(default_factory=Options)

@@ -34,7 +34,7 @@ class Equipment:
         composer = Composer(feed_log.json, options.content_mode, projection, batched=batched)
         return Endpoint(
             self._client,
-            Target.of(subscription.url, credentials.client_tls()),
+            Target.of(subscription.url or "", credentials.client_tls()),
             Signer(open_keys(self._vault, subscription)),
             composer.compose,
             {name: value.get_secret_value() for name, value in credentials.headers.items()},

@@ -39,6 +39,7 @@ class Intake:
         *,
         filter: Filter | None,
         types: frozenset[str],
+        ahead: int = AHEAD_EVENTS,
         take: Callable[[Record], None],
         pump: Callable[[], None],
     ) -> None:
@@ -46,6 +47,7 @@ class Intake:
         self.filter = filter
         self.types = types
         self.pump = pump
+        self._ahead = ahead
         self._found = found
         self.start = start
         self._router = router
@@ -85,7 +87,7 @@ class Intake:
     @property
     def full(self) -> bool:
         """Whether so much was read that is not settled that no more should be."""
-        return self.unsettled >= AHEAD_EVENTS
+        return self.unsettled >= self._ahead
 
     @property
     def lag(self) -> int:
@@ -96,6 +98,10 @@ class Intake:
     def settle(self, partition: int, offset: int) -> None:
         """An event was delivered, parked, or has become a dead letter."""
         self._lanes[partition].settle(offset)
+
+    def settled(self, partition: int, offset: int) -> bool:
+        """Whether that is so of an event."""
+        return partition < len(self._lanes) and self._lanes[partition].settled(offset)
 
     # Reading by itself
 

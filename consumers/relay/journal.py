@@ -42,6 +42,9 @@ class Journal:
         self._dirty: dict[str, Callable[[], Snapshot]] = {}
         self._reports: list[Outgoing] = []
         self._writing = asyncio.Lock()
+        # Those that wait for a position to be written, by subscription; and the task that writes for them.
+        self._wanted: dict[str, list[asyncio.Future[None]]] = {}
+        self._flushing: asyncio.Task[None] | None = None
         self._ticking = asyncio.ensure_future(self._tick())
 
     def mark(self, subscription: str, snapshot: Callable[[], Snapshot]) -> None:
@@ -62,13 +65,33 @@ class Journal:
         await self._bridge.write(_outgoing(subscription, records))
 
     async def flush(self, subscription: str) -> None:
-        """Write the position of one subscription now, if it has moved; raises `Undelivered` or `QueueFull`."""
-        async with self._writing:
-            if (snapshot := self._dirty.pop(subscription, None)) is not None:
-                taken = snapshot()
-                await self._write_reports()
-                await self.write(subscription, taken.records)
-                taken.acknowledged()
+        """Write the position of one subscription now, if it has moved; raises `Undelivered` or `QueueFull`.
+
+        What is asked for while a write is under way goes together into the next one. After it has returned, all that
+        was marked before the call is acknowledged by Kafka.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wanted.setdefault(subscription, []).append(done)
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.ensure_future(self._flush())
+        await done
+
+    async def _flush(self) -> None:
+        while self._wanted:
+            async with self._writing:
+                wanted, self._wanted = self._wanted, {}
+                dirty = {name: self._dirty.pop(name) for name in wanted if name in self._dirty}
+                failed: Exception | None = None
+                try:
+                    await self._write_all(dirty)
+                except Exception as error:  # each who waits is told
+                    self._dirty = {**dirty, **self._dirty}
+                    failed = error
+                for done in (done for waiting in wanted.values() for done in waiting if not done.done()):
+                    if failed is None:
+                        done.set_result(None)
+                    else:
+                        done.set_exception(failed)
 
     async def _tick(self) -> None:
         while True:
@@ -119,6 +142,8 @@ class Journal:
     async def close(self) -> None:
         """Stop; whoever marked something has flushed it by now."""
         self._ticking.cancel()
+        if self._flushing is not None:
+            self._flushing.cancel()
 
 
 def _outgoing(subscription: str, records: Iterable[Record]) -> list[Outgoing]:

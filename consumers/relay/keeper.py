@@ -8,10 +8,11 @@ from typing import Any
 import structlog
 
 from headrace import metrics
+from headrace.consumers.relay.grant import Grant, grant_key, grant_record
 from headrace.consumers.relay.intake import Intake
 from headrace.consumers.relay.journal import Journal, Record, Snapshot
 from headrace.consumers.relay.lineup import Job
-from headrace.consumers.relay.state import Parked, endpoint_record, lane_record, parked_key, parked_record
+from headrace.consumers.relay.state import Parked, Stored, endpoint_record, lane_record, parked_key, parked_record
 from headrace.kafka.bridge import QueueFull, Undelivered
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ class Keeper:
     def __init__(
         self,
         state_key: str,
-        epoch: int,
+        found: Stored,
         intake: Intake,
         journal: Journal,
         endpoint: Callable[[], Mapping[str, Any]],
@@ -35,22 +36,40 @@ class Keeper:
     ) -> None:
         self._state_key = state_key
         self._name = state_key.split("\0")[0]
-        self._epoch = epoch
+        self._epoch = found.epoch
+        self._writer = found.writer
+        self._lane_keys = {partition: set(keys) for partition, keys in found.lane_keys.items()}
         self._intake = intake
         self._journal = journal
         self._endpoint = endpoint
         self._endpoint_written: Mapping[str, Any] = endpoint()
         self._before_write = before_write
-        # References of events that are parked no more, until their removal is acknowledged.
-        self._unparked: dict[bytes, None] = {}
+        self._closed = False
+        # Of events that are parked no more, and of grants that count no more, until their removal is acknowledged.
+        self._removed: dict[bytes, None] = {}
+
+    @property
+    def lane_keys(self) -> dict[int, set[bytes]]:
+        """The keys of all records of the lanes that are known, by partition."""
+        return self._lane_keys
 
     def mark(self) -> None:
         """Something has moved."""
-        self._journal.mark(self._name, self._snapshot)
+        if not self._closed:
+            self._journal.mark(self._name, self._snapshot)
 
     def unpark(self, job: Job) -> None:
         """A parked event is done."""
-        self._unparked[parked_key(self._state_key, self._epoch, job.partition, job.offset)] = None
+        self._removed[parked_key(self._state_key, self._epoch, job.partition, job.offset)] = None
+        self.mark()
+
+    async def grant(self, name: str, grant: Grant) -> None:
+        """Write what is leased; raises `Undelivered` or `QueueFull`."""
+        await self._journal.write(self._name, [grant_record(self._state_key, self._epoch, name, grant)])
+
+    def withdraw(self, name: str) -> None:
+        """A grant counts no more."""
+        self._removed[grant_key(self._state_key, self._epoch, name)] = None
         self.mark()
 
     async def park(self, parked: Sequence[Parked]) -> bool:
@@ -65,31 +84,43 @@ class Keeper:
             return False
         for key, _ in records:
             # One that was done before, and is tried again on demand: its removal must not follow now.
-            self._unparked.pop(key, None)
+            self._removed.pop(key, None)
         return True
+
+    async def commit(self) -> None:
+        """Return once all that was marked is in Kafka; raises `Undelivered` or `QueueFull`."""
+        await self._journal.flush(self._name)
 
     async def flush(self) -> None:
         """Write what has moved now."""
         try:
-            await self._journal.flush(self._name)
+            await self.commit()
         except (Undelivered, QueueFull) as error:
             log.warning("state_not_written", subscription=self._name, reason=str(error))
+
+    def close(self) -> None:
+        """Write nothing more: another goes on, and what came late must not be written over what that one writes."""
+        self._closed = True
 
     def _snapshot(self) -> Snapshot:
         self._before_write()
         moved = self._intake.moved()
-        unparked = list(self._unparked)
-        records: list[Record] = [lane_record(self._state_key, self._epoch, p, state) for p, _, state in moved]
-        records += [(reference, None) for reference in unparked]
+        removed = list(self._removed)
+        lanes = {p: lane_record(self._state_key, self._epoch, self._writer, p, state) for p, _, state in moved}
+        records: list[Record] = [*lanes.values()]
+        # What owners before have written counts until it is in ours.
+        records += [(key, None) for p, (own, _) in lanes.items() for key in self._lane_keys.get(p, set()) - {own}]
+        records += [(key, None) for key in removed]
         endpoint = self._endpoint()
         if endpoint != self._endpoint_written:
             records.append(endpoint_record(self._state_key, endpoint))
 
         def acknowledged() -> None:
             self._endpoint_written = endpoint
+            self._lane_keys.update({p: {own} for p, (own, _) in lanes.items()})
             for _, lane, state in moved:
                 lane.written(state)
-            for reference in unparked:
-                self._unparked.pop(reference, None)
+            for key in removed:
+                self._removed.pop(key, None)
 
         return Snapshot(records, acknowledged)

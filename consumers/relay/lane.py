@@ -48,6 +48,12 @@ class Lane:
         """An event was delivered or parked."""
         self._unsettled.pop(offset, None)
 
+    def settled(self, offset: int) -> bool:
+        """Whether an event was settled, here or under an owner before."""
+        if offset < self.fetched:
+            return offset not in self._unsettled
+        return any(first <= offset < end for first, end in self._skip)
+
     def moved(self) -> LaneState | None:
         """The state, to be written, where it is another than the one last written."""
         state = self.state()

@@ -60,6 +60,10 @@ class Lineup:
         if self._heads_its_chain(job):
             self.retry_at(job, due_ms)
 
+    def add_taken(self, job: Job) -> bool:
+        """An event that is in flight since an owner before; False where one of its key goes before it."""
+        return self._heads_its_chain(job)
+
     def _heads_its_chain(self, job: Job) -> bool:
         """Put a job at the end of the chain of its key; True where there is none before it."""
         if job.key is None:

@@ -1,4 +1,4 @@
-"""What may be chosen of a webhook subscription besides its feed and URL: checked here, kept in its definition."""
+"""What may be chosen of a subscription besides its feed, mode and URL: checked here, kept in its definition."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ WaitS = Annotated[float, Field(gt=0, le=7 * 86_400)]
 MAX_LABELS = 64
 MAX_TYPES = 1000
 MAX_RETRIES = 50
+MAX_LEASE_S = 43_200.0
 
 
 class Batching(BaseModel):
@@ -49,6 +50,8 @@ class Options(BaseModel):
     retry_s: tuple[WaitS, ...] | None = Field(None, max_length=MAX_RETRIES)
     failures_to_open: int | None = Field(None, ge=1, le=100_000)
     disable_after_s: float | None = Field(None, gt=0, le=366 * 86_400)
+    lease_s: float = Field(30.0, ge=0.1, le=MAX_LEASE_S)
+    max_deliveries: int = Field(16, ge=1, le=1000)
 
     @model_validator(mode="after")
     def _can_be_batched(self) -> Self:

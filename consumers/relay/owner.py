@@ -27,19 +27,25 @@ from headrace.consumers.relay.journal import Journal
 from headrace.consumers.relay.lineup import now_ms
 from headrace.consumers.relay.mirror import Mirror
 from headrace.consumers.relay.ownership import Entries
+from headrace.consumers.relay.puller import Puller
 from headrace.consumers.relay.reports import event
 from headrace.consumers.relay.router import Router
 from headrace.consumers.relay.runner import Runner
+from headrace.consumers.relay.running import Running
 from headrace.consumers.relay.state import (
+    Saved,
     Stored,
     base_record,
     endpoint_key,
     lane_record,
     next_epoch,
     parked_key,
+    snapshot_key,
+    snapshot_record,
     stored,
     subscription_of,
 )
+from headrace.consumers.relay.taking_over import honoured
 from headrace.consumers.relay.turns import Turns
 from headrace.consumers.relay.vault import CannotOpen
 from headrace.kafka.bridge import Outgoing, ProducerBridge, QueueFull, Undelivered
@@ -70,7 +76,7 @@ class Owner:
         equipment: Equipment,
         mirror: Mirror,
     ) -> None:
-        self.runners: dict[str, Runner] = {}
+        self.runners: dict[str, Running] = {}
         self.dead_letters = dead_letters
         self._settings = settings
         self._tail = tail
@@ -194,13 +200,13 @@ class Owner:
                 await self._run(wanted, self._owned[partition])
             metrics.owned.set(len(self.runners))
 
-    async def _stop(self, runner: Runner) -> None:
+    async def _stop(self, runner: Running) -> None:
         name = runner.subscription.id
         del self.runners[name]
         await runner.stop()
         metrics.forget_subscription(name, runner.subscription.feed)
 
-    async def _put_back(self, runner: Runner, wanted: Subscription | None) -> None:
+    async def _put_back(self, runner: Running, wanted: Subscription | None) -> None:
         """Keep the state of what was stopped for its next runner, or remove it with its subscription."""
         old = runner.subscription
         owned = self._owned.get(position_partition(old.id))
@@ -228,6 +234,7 @@ class Owner:
 
     async def _run(self, subscription: Subscription, owned: dict[str, Stored]) -> None:
         found = owned.get(subscription.state_key) or Stored()
+        found.writer = self._since_ms[position_partition(subscription.id)]
         try:
             feed_log = await self._tail.log(subscription.feed)
             await self.dead_letters.ensure(subscription.feed)
@@ -235,7 +242,10 @@ class Owner:
                 start = await feed_log.resolve(found.base or subscription.start)
             except PositionGone as error:
                 found, start = await self._start_over(subscription, found, feed_log, error)
-            endpoint = self._equipment.endpoint(subscription, feed_log)
+            endpoint = self._endpoint(subscription, feed_log)
+            found, records = honoured(found, subscription.state_key, now_ms())
+            if records:
+                await self._journal.write(subscription.id, records)
         except (
             UnknownFeed,
             UnknownTopic,
@@ -266,8 +276,10 @@ class Owner:
         metrics.errors.labels("retention").inc()
         started = Stored(
             self._next_epoch(subscription, found.epoch),
+            found.writer,
             feed_log.token(error.earliest),
             endpoint=found.endpoint,
+            snapshots=found.snapshots,
         )
         stale = [(key, None) for key in found.keys_of_epoch(subscription.state_key)]
         base = base_record(subscription.state_key, started.epoch, feed_log.token(error.earliest))
@@ -282,9 +294,21 @@ class Owner:
         await self._reconcile(name)
 
     def _start(
-        self, subscription: Subscription, found: Stored, start: Position, feed_log: FeedLog, endpoint: Endpoint
+        self, subscription: Subscription, found: Stored, start: Position, feed_log: FeedLog, endpoint: Endpoint | None
     ) -> None:
         name = subscription.id
+        if endpoint is None:
+            self.runners[name] = Puller(
+                subscription,
+                found,
+                start,
+                feed_log,
+                max_parked=self._settings.max_parked,
+                journal=self._journal,
+                router=self._router(feed_log),
+                dead_letter=lambda offset: self.dead_letters.letter(subscription.feed, offset),
+            )
+            return
         self.runners[name] = Runner(
             subscription,
             found,
@@ -298,6 +322,19 @@ class Owner:
             disable=lambda reason: self._spawn(self._disable(subscription, reason)),
             dead_letter=lambda offset: self.dead_letters.letter(subscription.feed, offset),
         )
+
+    def _endpoint(self, subscription: Subscription, feed_log: FeedLog) -> Endpoint | None:
+        return None if subscription.mode == "pull" else self._equipment.endpoint(subscription, feed_log)
+
+    async def save(self, runner: Running, name: str, saved: Saved | None) -> None:
+        """Give a position a name, or take the name away; raises `Undelivered` or `QueueFull`."""
+        state_key = runner.subscription.state_key
+        record = (snapshot_key(state_key, name), None) if saved is None else snapshot_record(state_key, name, saved)
+        await self._journal.write(runner.subscription.id, [record])
+        if saved is None:
+            runner.snapshots.pop(name, None)
+        else:
+            runner.snapshots[name] = saved
 
     def _router(self, feed_log: FeedLog) -> Router:
         feed = feed_log.entry.feed.name
@@ -327,7 +364,7 @@ class Owner:
                 self._journal.report(event(subscription, "disabled", reason=reason))
             return
 
-    async def move(self, runner: Runner, position: Position) -> None:
+    async def move(self, runner: Running, position: Position) -> None:
         """Go on from another position under a new epoch. The caller holds the subscription's lock.
 
         Once begun it is carried out, as soon as Kafka answers.
@@ -338,8 +375,10 @@ class Owner:
         left = runner.stored()
         moved = Stored(
             self._next_epoch(subscription, runner.epoch),
+            left.writer,
             feed_log.token(position),
             endpoint=left.endpoint,
+            snapshots=left.snapshots,
         )
         base = base_record(subscription.state_key, moved.epoch, feed_log.token(position))
         stale = [(key, None) for key in left.keys_of_epoch(subscription.state_key)]
@@ -350,11 +389,11 @@ class Owner:
                 log.warning("subscription_not_moved_yet", subscription=subscription.id, reason=str(error))
                 await asyncio.sleep(AGAIN_S)
                 continue
-            self._start(subscription, moved, position, feed_log, runner.endpoint)
+            self._start(subscription, moved, position, feed_log, _endpoint_of(runner))
             log.info("subscription_moved", subscription=subscription.id, epoch=moved.epoch)
             return
 
-    async def acknowledge(self, runner: Runner, position: Position) -> None:
+    async def acknowledge(self, runner: Running, position: Position) -> None:
         """Take all below a position for delivered. The caller holds the subscription's lock; raises `Undelivered`.
 
         It is a true statement of the same epoch: what an owner that does not know yet writes makes repeats at worst.
@@ -362,7 +401,10 @@ class Owner:
         subscription = runner.subscription
         await self._stop(runner)
         found, done = acknowledged(runner.stored(), position)
-        records = [lane_record(subscription.state_key, found.epoch, p, lane) for p, lane in found.lanes.items()]
+        records = []
+        for p, lane in found.lanes.items():
+            records.append(lane_record(subscription.state_key, found.epoch, found.writer, p, lane))
+            found.lane_keys.setdefault(p, set()).add(records[-1][0])
         tombstones = [(parked_key(subscription.state_key, found.epoch, p.partition, p.offset), None) for p in done]
         try:
             await self._journal.write(subscription.id, [*records, *tombstones])
@@ -372,7 +414,7 @@ class Owner:
         finally:
             owned = self._owned.get(position_partition(subscription.id))
             if owned is not None:
-                self._start(subscription, found, runner.intake.start, runner.feed_log, runner.endpoint)
+                self._start(subscription, found, runner.intake.start, runner.feed_log, _endpoint_of(runner))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -384,3 +426,7 @@ class Owner:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("relay_task_failed", exc_info=error)
             metrics.errors.labels("relay").inc()
+
+
+def _endpoint_of(runner: Running) -> Endpoint | None:
+    return runner.endpoint if isinstance(runner, Runner) else None

@@ -29,7 +29,10 @@ class Owners:
         self._addresses: Table[str] = Table(
             kafka, admin, OWNERS.name, lambda value: str(orjson.loads(value)["address"])
         )
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CALL_S))
+        # Without a limit: workers that wait for events must not keep other calls waiting.
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=CALL_S), connector=aiohttp.TCPConnector(limit=0)
+        )
 
     async def load(self) -> None:
         """Read who they are; raises `UnknownTopic` or `KafkaUnavailable`."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from queue import Empty, SimpleQueue
@@ -23,6 +25,12 @@ log = structlog.get_logger(__name__)
 
 GROUP = "headrace.relay"
 HAND_OVER_S = 20.0
+
+SESSION_S = 6.0
+CONFIRM_S = 1.5
+"""How often Kafka is asked whether this relay is still a member of the group."""
+SURE_S = SESSION_S - 1.0
+"""So long after it was asked and said yes, no other can have become one in this relay's place."""
 
 Entries = dict[bytes, bytes]
 
@@ -52,6 +60,7 @@ class Ownership:
         self._closing = threading.Event()
         self._asked: SimpleQueue[tuple[int, asyncio.Future[bool]]] = SimpleQueue()
         self._handing_over = threading.Event()
+        self._sure_until_s = 0.0
         self.assigned = asyncio.Event()
         self.ended = asyncio.Event()
         self._consumer = Consumer(
@@ -62,7 +71,7 @@ class Ownership:
                 # The classic protocol: with KIP-848 the session time-out is the broker's, 45 s by default.
                 "group.protocol": "classic",
                 "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": 6000,
+                "session.timeout.ms": int(SESSION_S * 1000),
                 "heartbeat.interval.ms": 1500,
                 "max.poll.interval.ms": 300_000,
                 "enable.auto.commit": False,
@@ -87,6 +96,20 @@ class Ownership:
             self._answer(lambda _: False)  # the thread waits for us
         return await answer
 
+    def sure(self) -> bool:
+        """Whether this relay certainly owns, at this moment, what was not handed over: without asking Kafka.
+
+        A commit that Kafka takes begins the session of the member anew, as a heartbeat does (group coordinator,
+        `OffsetMetadataManager.commitOffset`). So what was owned when a commit was sent goes to no other before the
+        session's time-out has passed since then, unless it is handed over. The clock runs on while a process is
+        frozen: one that wakes up is not sure.
+        """
+        return not self._handing_over.is_set() and _clock_s() < self._sure_until_s
+
+    async def certain(self, partition: int) -> bool:
+        """Whether this relay owns a partition, at a time between the call and the answer; asks Kafka where it must."""
+        return self.sure() or await self.confirm(partition)
+
     def _answer(self, confirmed: Callable[[int], bool]) -> None:
         with contextlib.suppress(Empty):
             while True:
@@ -94,13 +117,20 @@ class Ownership:
                 self._loop.call_soon_threadsafe(_settle, answer, confirmed(partition))
 
     def _confirmed(self, partition: int) -> bool:
+        sent_s = _clock_s()
         try:
             # The offset says nothing: what a relay owns it reads from the beginning.
             self._consumer.commit(offsets=[TopicPartition(POSITIONS.name, partition, 0)], asynchronous=False)
         except KafkaException as error:
             log.warning("ownership_not_confirmed", partition=partition, reason=str(error))
             return False
+        self._sure_until_s = sent_s + SURE_S
         return True
+
+    def _reconfirm(self) -> None:
+        """Ask again in time, so that calls find it certain."""
+        if _clock_s() > self._sure_until_s - SURE_S + CONFIRM_S and (owned := self._consumer.assignment()):
+            self._confirmed(owned[0].partition)
 
     def _run(self) -> None:
         self._consumer.subscribe(
@@ -111,6 +141,7 @@ class Ownership:
                 for message in self._consumer.consume(5000, 0.05):
                     self._take(message)
                 self._answer(self._confirmed)
+                self._reconfirm()
         except Exception:
             log.exception("ownership_ended")
             metrics.errors.labels("relay").inc()
@@ -185,6 +216,11 @@ class Ownership:
         """Leave the group, handing over what is owned."""
         self._closing.set()
         await asyncio.to_thread(self._thread.join)
+
+
+def _clock_s() -> float:
+    """Seconds of a clock that also runs while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 def _settle(answer: asyncio.Future[bool], confirmed: bool) -> None:

@@ -18,10 +18,14 @@ from headrace.consumers.relay.equipment import Equipment
 from headrace.consumers.relay.guard import Guard
 from headrace.consumers.relay.http_client import HttpClient
 from headrace.consumers.relay.mirror import Mirror
+from headrace.consumers.relay.owned import Owned
 from headrace.consumers.relay.owner import Owner
 from headrace.consumers.relay.ownership import Ownership, OwnershipEnded
+from headrace.consumers.relay.pull_calls import PullCalls
 from headrace.consumers.relay.reports import ATTEMPTS, EVENTS
 from headrace.consumers.relay.retention_watch import RetentionWatch
+from headrace.consumers.relay.runner import Runner
+from headrace.consumers.relay.snapshot_calls import SnapshotCalls
 from headrace.consumers.relay.vault import Vault
 from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import ProducerBridge
@@ -52,7 +56,12 @@ class Relay:
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Calls about one subscription, passed on by gateways. To be asked after `start`."""
-        return Calls(self._owner, self._ownership, self._settings.advertised()).routes()
+        owned = Owned(self._owner, self._ownership)
+        return [
+            *Calls(owned, self._settings.advertised()).routes(),
+            *PullCalls(owned).routes(),
+            *SnapshotCalls(owned).routes(),
+        ]
 
     async def start(self) -> None:
         """Join the relays."""
@@ -148,7 +157,8 @@ class Relay:
             labels = (name, runner.subscription.feed)
             metrics.subscription_lag.labels(*labels).set(runner.lag)
             metrics.subscription_parked.labels(*labels).set(runner.parked)
-            metrics.subscription_breaker.labels(*labels).set(runner.breaker_number)
+            if isinstance(runner, Runner):
+                metrics.subscription_breaker.labels(*labels).set(runner.breaker_number)
             if runner.feed_log.gone:
                 self._owner.reconcile_soon(name)
         await self._mirror.show(self._owner.runners)

@@ -8,7 +8,7 @@ from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position, widen
 from headrace.consumers.core.record import Record
 from headrace.consumers.relay.lineup import now_ms
-from headrace.consumers.relay.runner import Runner
+from headrace.consumers.relay.running import Running
 from headrace.consumers.relay.settling import TooMany
 from headrace.consumers.relay.state import Parked
 from headrace.schemas.dead_letter import PREFIX
@@ -18,7 +18,7 @@ MOST = 10_000
 """More are not noted one by one: a seek moves the subscription there."""
 
 
-async def one(runner: Runner, partition: int, offset: int) -> list[Parked]:
+async def one(runner: Running, partition: int, offset: int) -> list[Parked]:
     """One event of the log; none where there is no such event. Raises `PositionGone`, `KafkaUnavailable`."""
     if not 0 <= partition < len(runner.feed_log.rings):
         return []
@@ -26,7 +26,7 @@ async def one(runner: Runner, partition: int, offset: int) -> list[Parked]:
     return [_again(runner, record) for record in records if (record.partition, record.offset) == (partition, offset)]
 
 
-async def between(runner: Runner, start: Position, end: Position) -> list[Parked]:
+async def between(runner: Running, start: Position, end: Position) -> list[Parked]:
     """The wanted events of a range of positions; raises `TooMany`, `PositionGone`, `KafkaUnavailable`."""
     found: list[Parked] = []
     async for record in _records(runner.feed_log, start, end):
@@ -37,7 +37,7 @@ async def between(runner: Runner, start: Position, end: Position) -> list[Parked
     return found
 
 
-async def dead_letters(runner: Runner, log: FeedLog, start: Position) -> list[Parked]:
+async def dead_letters(runner: Running, log: FeedLog, start: Position) -> list[Parked]:
     """The dead letters of a subscription from a position of their feed on, each event once."""
     beginning = await runner.feed_log.beginning()
     found: dict[tuple[int, int], Parked] = {}
@@ -86,6 +86,6 @@ async def _records(log: FeedLog, start: Position, end: Position) -> AsyncIterato
                 yield record
 
 
-def _again(runner: Runner, record: Record) -> Parked:
+def _again(runner: Running, record: Record) -> Parked:
     key = record.key if runner.subscription.options.ordering == "key" else None
     return Parked(record.partition, record.offset, 0, now_ms(), key)

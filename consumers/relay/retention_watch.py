@@ -15,7 +15,7 @@ from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import PositionGone, lowered
 from headrace.consumers.relay.lineup import now_ms
 from headrace.consumers.relay.retention import LaneAge, at_risk_before_ms, hours_until_loss, parked_at_risk
-from headrace.consumers.relay.runner import Runner
+from headrace.consumers.relay.running import Running
 from headrace.kafka.offsets import KafkaUnavailable
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ class RetentionWatch:
         self._admin = admin
         self._retention: dict[str, tuple[float, int | None]] = {}
 
-    async def look(self, runners: Iterable[Runner]) -> None:
+    async def look(self, runners: Iterable[Running]) -> None:
         """Look once; what Kafka does not answer is asked again the next time."""
         for runner in list(runners):
             try:
@@ -42,7 +42,7 @@ class RetentionWatch:
                 log.warning("retention_not_looked_at", subscription=runner.subscription.id, reason=str(error))
                 return
 
-    async def _look(self, runner: Runner) -> None:
+    async def _look(self, runner: Running) -> None:
         runner.hours_until_loss = None
         if runner.lag:
             feed_log = runner.feed_log
@@ -61,7 +61,7 @@ class RetentionWatch:
         gauge = metrics.subscription_hours_left.labels(runner.subscription.id, runner.subscription.feed)
         gauge.set(float("inf") if hours is None else hours)
 
-    async def _save(self, runner: Runner, retention_ms: int) -> None:
+    async def _save(self, runner: Running, retention_ms: int) -> None:
         """Make dead letters of the parked events that the log may drop before they are due."""
         if not runner.parked or (before_ms := at_risk_before_ms(retention_ms, MARGIN_MS, now_ms())) is None:
             return
@@ -70,7 +70,7 @@ class RetentionWatch:
         safe_from = dict(enumerate(await runner.feed_log.at_time(before_ms)))
         waiting = [parked for parked in runner.waiting() if parked.dead is None]
         for parked in parked_at_risk(waiting, safe_from):
-            await runner.settling.give_up(
+            await runner.give_up(
                 parked.partition, parked.offset, "the log would have dropped it before its next attempt"
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -74,7 +74,9 @@ class Runner:
         self.subscription = subscription
         self.feed_log = feed_log
         self.epoch = found.epoch
+        self._writer = found.writer
         self.endpoint = endpoint
+        self.snapshots = found.snapshots
         self.hours_until_loss: float | None = None
         self.breaker = Breaker.from_record(found.endpoint, policy.limits)
         options = subscription.options
@@ -99,7 +101,7 @@ class Runner:
         self._lineup = Lineup(self.pump if self._running else None)
         self._keeper = Keeper(
             subscription.state_key,
-            found.epoch,
+            found,
             self.intake,
             journal,
             lambda: self.breaker.to_record(time.time()),
@@ -327,7 +329,11 @@ class Runner:
 
     # What is kept
 
-    async def redeliver(self, wanted: list[Parked]) -> int:
+    async def give_up(self, partition: int, offset: int, reason: str) -> None:
+        """Make a dead letter of a parked event that waits for its time; one in flight is left alone."""
+        await self.settling.give_up(partition, offset, reason)
+
+    async def redeliver(self, wanted: Sequence[Parked]) -> int:
         """Deliver events once more. Returns how many it is; raises `TooMany`, `KafkaUnavailable`."""
         await self.settling.redeliver(wanted, self.waiting())
         self.pump()
@@ -368,10 +374,13 @@ class Runner:
         """What a next runner of the subscription goes on from; to be asked after `stop`."""
         return Stored(
             self.epoch,
+            self._writer,
             self.feed_log.token(self.position),
             self.intake.states(),
+            self._keeper.lane_keys,
             self.waiting(),
             self.breaker.to_record(time.time()),
+            snapshots=self.snapshots,
         )
 
 

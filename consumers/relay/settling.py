@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from random import random
 
 from headrace.consumers.core.position import PositionGone
@@ -151,7 +152,7 @@ class Settling:
             job.record = None
         self._keeper.mark()
 
-    async def redeliver(self, wanted: list[Parked], waiting: list[Parked]) -> None:
+    async def redeliver(self, wanted: Sequence[Parked], waiting: Sequence[Parked]) -> None:
         """Park events to be delivered once more; those that are `waiting` already go at once.
 
         Raises `TooMany`, `KafkaUnavailable`.

@@ -3,14 +3,19 @@
 | key | value | |
 |---|---|---|
 | `<subscription>\\0base\\0<epoch>` | offset | the offset token of where the subscription was moved to |
-| `<subscription>\\0lane\\0<epoch>\\0<partition>` | position, done | how far a lane came, and what is done ahead of it |
+| `<subscription>\\0lane\\0<epoch>\\0<partition>\\0<writer>` | position, done | how far a lane came, and what is done \
+ahead of it |
 | `<subscription>\\0parked\\0<epoch>\\0<partition>\\0<offset>` | attempt, due, key | an event that waits for its retry |
+| `<subscription>\\0leased\\0<epoch>\\0<grant>` | until, events | what one call leased, see `grant` |
 | `<subscription>\\0endpoint` | of the breaker | how its endpoint stands: counts in every epoch |
+| `<subscription>\\0snapshot\\0<name>` | offset, at | a position that was given a name: counts in every epoch |
 
 `<subscription>` is `Subscription.state_key`: its id and the time it was made, separated by `\\0`.
 
 A seek begins a new epoch, and only what is of the newest counts. The epoch is in the keys: a relay that was frozen in
 the middle of its work, and wakes when another owns the subscription, writes and removes what is of its own epoch only.
+Of the same epoch what it says is true, but old: so the record of a lane has its writer in its key, overwrites nobody
+else's, and a new owner takes what any of them says is done for done.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ from typing import Any
 import orjson
 
 from headrace.consumers.core.position import Position, widen
+from headrace.consumers.relay.grant import Grant, grant_key
 
 Run = tuple[int, int]
 
@@ -30,7 +36,8 @@ Run = tuple[int, int]
 class Parked:
     """A reference to an event that failed: never its payload. `due_ms` is milliseconds since 1970.
 
-    `dead` is the offset of its dead letter, where the log itself does not have it any more.
+    `dead` is the offset of its dead letter, where the log itself does not have it any more. `leased`: until `due_ms`
+    somebody holds it who was given it by delivery `attempt`.
     """
 
     partition: int
@@ -39,6 +46,7 @@ class Parked:
     due_ms: int
     key: bytes | None = None
     dead: int | None = None
+    leased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +56,47 @@ class LaneState:
     position: int
     done: tuple[Run, ...] = ()
 
+    def together(self, other: LaneState | None) -> LaneState:
+        """What is done by either."""
+        if other is None:
+            return self
+        position = max(self.position, other.position)
+        done: list[Run] = []
+        for first, end in sorted([*self.done, *other.done]):
+            if first <= position:
+                position = max(position, end)
+            elif done and first <= done[-1][1]:
+                done[-1] = (done[-1][0], max(done[-1][1], end))
+            else:
+                done.append((first, end))
+        return LaneState(position, tuple(done))
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A position that was given a name: its offset token, and when, in RFC 3339."""
+
+    offset: str
+    at: str
+
 
 @dataclass(slots=True)
 class Stored:
     """The state of one subscription as its owner found it. `base` is an offset token.
 
-    `stale` holds the keys of older epochs: what a seek has left behind, to be removed.
+    `stale` holds the keys of older epochs: what a seek has left behind, to be removed. `writer` is the number that its
+    owner writes lanes under: since when it is the owner. `lane_keys` are those of the records of each lane.
     """
 
     epoch: int = 0
+    writer: int = 0
     base: str | None = None
     lanes: dict[int, LaneState] = field(default_factory=dict)
+    lane_keys: dict[int, set[bytes]] = field(default_factory=dict)
     parked: list[Parked] = field(default_factory=list)
     endpoint: Mapping[str, Any] = field(default_factory=dict)
+    grants: dict[str, Grant] = field(default_factory=dict)
+    snapshots: dict[str, Saved] = field(default_factory=dict)
     stale: list[bytes] = field(default_factory=list)
 
     def lane(self, partition: int, base: Position) -> LaneState:
@@ -74,14 +110,16 @@ class Stored:
 
     def keys(self, subscription: str) -> list[bytes]:
         """The keys of all that is kept."""
-        return [endpoint_key(subscription), *self.keys_of_epoch(subscription)]
+        snapshots = (snapshot_key(subscription, name) for name in self.snapshots)
+        return [endpoint_key(subscription), *snapshots, *self.keys_of_epoch(subscription)]
 
     def keys_of_epoch(self, subscription: str) -> list[bytes]:
         """The keys of what does not count once it is moved."""
         return [
             base_key(subscription, self.epoch),
-            *(lane_key(subscription, self.epoch, partition) for partition in self.lanes),
+            *(key for keys in self.lane_keys.values() for key in keys),
             *(parked_key(subscription, self.epoch, parked.partition, parked.offset) for parked in self.parked),
+            *(grant_key(subscription, self.epoch, grant) for grant in self.grants),
             *self.stale,
         ]
 
@@ -100,15 +138,10 @@ def base_record(subscription: str, epoch: int, offset: str) -> tuple[bytes, byte
     return base_key(subscription, epoch), orjson.dumps({"offset": offset})
 
 
-def lane_record(subscription: str, epoch: int, partition: int, lane: LaneState) -> tuple[bytes, bytes]:
+def lane_record(subscription: str, epoch: int, writer: int, partition: int, lane: LaneState) -> tuple[bytes, bytes]:
     """Key and value of a lane."""
     value = {"position": lane.position, "done": lane.done}
-    return lane_key(subscription, epoch, partition), orjson.dumps(value)
-
-
-def lane_key(subscription: str, epoch: int, partition: int) -> bytes:
-    """Key of a lane."""
-    return f"{subscription}\0lane\0{epoch}\0{partition}".encode()
+    return f"{subscription}\0lane\0{epoch}\0{partition}\0{writer}".encode(), orjson.dumps(value)
 
 
 def endpoint_record(subscription: str, endpoint: Mapping[str, Any]) -> tuple[bytes, bytes]:
@@ -133,12 +166,24 @@ def parked_record(subscription: str, epoch: int, parked: Parked) -> tuple[bytes,
         value["key"] = parked.key.hex()
     if parked.dead is not None:
         value["dead"] = parked.dead
+    if parked.leased:
+        value["leased"] = True
     return parked_key(subscription, epoch, parked.partition, parked.offset), orjson.dumps(value)
 
 
 def parked_key(subscription: str, epoch: int, partition: int, offset: int) -> bytes:
     """Key of a parked event; with a null value it is parked no more."""
     return f"{subscription}\0parked\0{epoch}\0{partition}\0{offset}".encode()
+
+
+def snapshot_record(subscription: str, name: str, saved: Saved) -> tuple[bytes, bytes]:
+    """Key and value of a position with a name."""
+    return snapshot_key(subscription, name), orjson.dumps({"offset": saved.offset, "at": saved.at})
+
+
+def snapshot_key(subscription: str, name: str) -> bytes:
+    """Key of a position with a name."""
+    return f"{subscription}\0snapshot\0{name}".encode()
 
 
 def subscription_of(key: bytes) -> str:
@@ -149,26 +194,35 @@ def subscription_of(key: bytes) -> str:
 def stored(records: Iterable[tuple[bytes, bytes]]) -> Stored:
     """The state of one subscription from its latest records; raises ValueError for what is not such a record."""
     found = Stored()
-    entries: list[tuple[bytes, str, int, list[int], Mapping[str, Any]]] = []
+    entries: list[tuple[bytes, str, int, list[str], bytes]] = []
     for key, value in records:
-        _, _, kind, *numbers = key.decode().split("\0")
+        _, _, kind, *place = key.decode().split("\0")
         if kind == "endpoint":
             found.endpoint = orjson.loads(value)
+        elif kind == "snapshot":
+            found.snapshots[place[0]] = Saved(**orjson.loads(value))
         else:
-            epoch, *place = map(int, numbers)
-            entries.append((key, kind, epoch, place, orjson.loads(value)))
+            entries.append((key, kind, int(place[0]), place[1:], value))
     # One that was never moved has no base, and is in epoch 0.
     found.epoch = max((epoch for _, kind, epoch, _, _ in entries if kind == "base"), default=0)
-    for key, kind, epoch, place, told in entries:
+    for key, kind, epoch, place, value in entries:
         if epoch != found.epoch:
             found.stale.append(key)
         elif kind == "base":
-            found.base = told["offset"]
+            found.base = orjson.loads(value)["offset"]
         elif kind == "lane":
-            (partition,) = place
-            found.lanes[partition] = LaneState(told["position"], tuple((a, b) for a, b in told["done"]))
+            partition, told = int(place[0]), orjson.loads(value)
+            lane = LaneState(told["position"], tuple((a, b) for a, b in told["done"]))
+            found.lanes[partition] = lane.together(found.lanes.get(partition))
+            found.lane_keys.setdefault(partition, set()).add(key)
+        elif kind == "leased":
+            found.grants[place[0]] = Grant.from_bytes(value)
         elif kind == "parked":
-            event_key = bytes.fromhex(told["key"]) if "key" in told else None
-            partition, offset = place
-            found.parked.append(Parked(partition, offset, told["attempt"], told["due"], event_key, told.get("dead")))
+            found.parked.append(_parked(int(place[0]), int(place[1]), orjson.loads(value)))
     return found
+
+
+def _parked(partition: int, offset: int, told: Mapping[str, Any]) -> Parked:
+    key = bytes.fromhex(told["key"]) if "key" in told else None
+    dead, leased = told.get("dead"), told.get("leased", False)
+    return Parked(partition, offset, told["attempt"], told["due"], key, dead, leased)

@@ -22,6 +22,7 @@ from headrace.cli.source import source
 from headrace.cli.subscribe import subscribe
 from headrace.cli.subscriptions import subscriptions
 from headrace.cli.up import up
+from headrace.cli.work import work
 from headrace.cli.worker import worker
 from headrace.errors import Misconfigured
 
@@ -32,7 +33,7 @@ app = typer.Typer(
     invoke_without_command=True,
     pretty_exceptions_enable=False,
 )
-for command in (up, broker, gateway, ingest, relay, serve, worker, pull, subscribe, listen):
+for command in (up, broker, gateway, ingest, relay, serve, worker, pull, subscribe, listen, work):
     app.command()(command)
 app.add_typer(subscriptions, name="subscriptions")
 app.add_typer(schemas, name="schemas")

@@ -40,6 +40,9 @@ def subscribe(
     verify: Annotated[
         bool, typer.Option("--verify", help="Only if the endpoint agrees (CloudEvents' webhook handshake).")
     ] = False,
+    pull: Annotated[
+        bool, typer.Option("--pull", help="Nothing is pushed: workers lease the events (`headrace work`).")
+    ] = False,
     file: options.File = None,
     type_: options.Types = None,
     filter_: options.Filter = None,
@@ -60,7 +63,7 @@ def subscribe(
     json: Annotated[bool, typer.Option("--json", help="JSON, as also where stdout is no terminal.")] = False,
     url: Url = None,
 ) -> None:
-    """Create a webhook subscription and print it, with the secret that signs its pushes.
+    """Create a subscription and print it: of webhooks, with the secret that signs its pushes, or with --pull.
 
     FEED and URL may be in --file, too, with all that there is no option for: retries, projection, limits of failure.
     """
@@ -86,7 +89,10 @@ def subscribe(
         wanted |= parse_start(from_)
     elif "from_time" in wanted:
         raise typer.BadParameter("it says from_time; the API has from", param_hint="--file")
-    for member, hint in (("feed", "FEED"), ("url", "URL")):
+    if pull:
+        wanted["mode"] = "pull"
+    pushed = wanted.get("mode") != "pull"
+    for member, hint in (("feed", "FEED"), ("url", "URL")) if pushed else (("feed", "FEED"),):
         if not isinstance(wanted.get(member), str):
             raise typer.BadParameter("give it, or a --file that has it", param_hint=hint)
     wanted |= credentials.credentials(
@@ -109,6 +115,9 @@ async def _subscribe(client: Client, wanted: dict[str, Any], json: bool) -> None
     made = await client.subscriptions.create(**wanted)
     print_one(made, json)
     if json:
+        return
+    if made.mode == "pull":
+        typer.echo(f"\n  headrace work {made.id} --exec CMD    runs a command for each event", err=True)
         return
     kind = (made.secret or "").partition("_")[0]
     typer.echo(

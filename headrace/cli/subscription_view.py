@@ -32,7 +32,7 @@ def print_all(subscriptions: Sequence[Subscription], json: bool, *, narrowed: bo
         table.add_column(column, overflow="fold")
     for one in subscriptions:
         labels = ", ".join(f"{name}={value}" for name, value in sorted(one.labels.items()))
-        shown = (one.id, one.feed, one.state, one.ordering, one.url, labels, one.created)
+        shown = (one.id, one.feed, one.state, one.ordering, one.url or one.mode, labels, one.created)
         table.add_row(*(Text(printable(text)) for text in shown))
     Console().print(table)
 

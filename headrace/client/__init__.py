@@ -36,6 +36,7 @@ from headrace.client.subscription_options import (
     Tls,
 )
 from headrace.client.subscriptions import Subscriptions
+from headrace.client.work import Delivery, PullSubscription, Retry
 
 __all__ = [
     "Attempt",
@@ -51,6 +52,7 @@ __all__ = [
     "ClientCredentials",
     "Conflict",
     "DeadLetter",
+    "Delivery",
     "Event",
     "EventsRejected",
     "Feed",
@@ -63,7 +65,9 @@ __all__ = [
     "Page",
     "Parked",
     "PreconditionFailed",
+    "PullSubscription",
     "Rejection",
+    "Retry",
     "ServerError",
     "Subscription",
     "SubscriptionNotFound",

@@ -15,6 +15,7 @@ from headrace.client.page import Page
 from headrace.client.publishing import Written
 from headrace.client.reading import Start
 from headrace.client.subscriptions import Subscriptions
+from headrace.client.work import PullSubscription
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -50,6 +51,10 @@ class Client:
     async def close(self) -> None:
         """Close the connections."""
         await self._exchange.close()
+
+    def subscription(self, subscription_id: str) -> PullSubscription:
+        """A pull subscription, to lease and deal with its events."""
+        return PullSubscription(self._exchange, subscription_id)
 
     async def feeds(self) -> list[Feed]:
         """All feeds, dead letters included."""

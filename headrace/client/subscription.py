@@ -29,8 +29,9 @@ class SubscriptionStatus:
     """How a subscription stands at its owner, the relay at `owner`. `delivered` and `failed` count since it has it.
 
     `offset` is the position up to which all is settled, `lag` the events that were not delivered yet, `parked` those
-    of them that failed and wait for their retry. `hours_until_loss`: until the log may drop the first of them, None
-    where there are none, or it drops nothing.
+    of them that failed and wait for their retry, `in_flight` the requests under way, or the events that are leased.
+    Only one that is pushed has a `breaker`. `hours_until_loss`: until the log may drop the first of them, None where
+    there are none, or it drops nothing.
     """
 
     owner: str
@@ -41,7 +42,7 @@ class SubscriptionStatus:
     delivered: int
     failed: int
     last_error: str | None
-    breaker: Breaker
+    breaker: Breaker | None
     hours_until_loss: float | None
     raw: Mapping[str, Any] = field(repr=False)
 
@@ -49,6 +50,7 @@ class SubscriptionStatus:
     def of(cls, raw: Mapping[str, Any]) -> SubscriptionStatus:
         """The status in an answer."""
         breaker = raw["breaker"]
+        members = ("state", "failing_since", "next_probe", "paused_until")
         return cls(
             owner=raw["owner"],
             offset=raw["offset"],
@@ -58,7 +60,7 @@ class SubscriptionStatus:
             delivered=raw["delivered"],
             failed=raw["failed"],
             last_error=raw["last_error"],
-            breaker=Breaker(breaker["state"], breaker["failing_since"], breaker["next_probe"], breaker["paused_until"]),
+            breaker=None if breaker is None else Breaker(*(breaker[member] for member in members)),
             hours_until_loss=raw.get("hours_until_loss"),
             raw=raw,
         )
@@ -68,13 +70,13 @@ class SubscriptionStatus:
 class Subscription:
     """A subscription; its options are in `raw`, with all else that the answer holds.
 
-    `reason` says why it is disabled. `secret` is there only in answers that make one; `status` only while a relay runs
-    it. `etag` names this version for `update`; a list does not tell it.
+    `url` may be None where `mode` is `pull`. `reason` says why it is disabled. `secret` is there only in answers that
+    make one; `status` only while a relay runs it. `etag` names this version for `update`; a list does not tell it.
     """
 
     id: str
     feed: str
-    url: str
+    url: str | None
     mode: str
     state: str
     reason: str

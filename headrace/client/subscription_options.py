@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
 Ordering = Literal["none", "key"]
+Mode = Literal["webhook", "pull"]
 ContentMode = Literal["structured", "binary", "data"]
 Signing = Literal["hmac", "ed25519"]
 
@@ -58,6 +59,8 @@ class Options(TypedDict, total=False):
     waits while an earlier one of its key has not been taken. `retry_s` are the waits between the attempts of an event.
     `failures_to_open` failures in a row stop pushing until a probe succeeds; after `disable_after_s` without a success
     the subscription is disabled. `auth`, `headers` and `tls` let it in at its endpoint: they are never shown again.
+    Where it is pulled from, a worker has an event for `lease_s` unless it says otherwise, and after `max_deliveries`
+    the event becomes a dead letter.
     """
 
     description: str
@@ -73,6 +76,8 @@ class Options(TypedDict, total=False):
     retry_s: Sequence[float] | None
     failures_to_open: int | None
     disable_after_s: float | None
+    lease_s: float
+    max_deliveries: int
     auth: Basic | Bearer | ClientCredentials | None
     headers: Mapping[str, str]
     tls: Tls | None

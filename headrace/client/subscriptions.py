@@ -15,7 +15,7 @@ from headrace.client.page import Page
 from headrace.client.problems import FeedNotFound, HeadraceError, SubscriptionNotFound, Unavailable, Unreachable
 from headrace.client.reading import Start, time_text
 from headrace.client.subscription import Subscription
-from headrace.client.subscription_options import Changes, Options, Signing
+from headrace.client.subscription_options import Changes, Mode, Options, Signing
 
 PATH = "/v1/subscriptions"
 PAGE_SUBSCRIPTIONS = 1000
@@ -36,8 +36,9 @@ class Subscriptions:
     async def create(
         self,
         feed: str,
-        url: str,
+        url: str | None = None,
         *,
+        mode: Mode = "webhook",
         name: str | None = None,
         offset: str | None = None,
         from_time: datetime | None = None,
@@ -45,13 +46,17 @@ class Subscriptions:
         verify: bool = False,
         **options: Unpack[Options],
     ) -> Subscription:
-        """Have the events of a feed pushed to a URL, from now on or from an offset or a time.
+        """Have the events of a feed pushed to a URL, or with `mode` `pull` be there for workers.
+
+        It begins now, or at an offset or a time.
 
         The answer holds the `secret` that the receiver verifies with, with `signing` `ed25519` the public key: it is
         not told again but by `reveal_secret`. With `verify` it is made only if the endpoint agrees (CloudEvents'
         webhook handshake). Raises `Conflict` where the name is taken, `BadRequest`, `FeedNotFound`.
         """
-        wanted = {"feed": feed, "url": url, "signing": signing, **_start(offset, from_time), **options}
+        wanted = {"feed": feed, "mode": mode, "signing": signing, **_start(offset, from_time), **options}
+        if url is not None:
+            wanted["url"] = url
         if name is not None:
             wanted["name"] = name
         if verify:

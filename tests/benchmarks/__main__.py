@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import down, enrichment, fairness, fan_out, filters, ingest, pull, subscriptions, webhooks
+from benchmarks import down, enrichment, fairness, fan_out, filters, ingest, leases, pull, subscriptions, webhooks
 from benchmarks.figure import Figure
 from headrace.broker import EmbeddedBroker
 
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[str], list[Figure]]] = {
     "pull": pull.run,
     "sse": fan_out.run,
     "webhooks": webhooks.run,
+    "leases": leases.run,
     "enrichment": enrichment.run,
     "filters": filters.run,
     "subscriptions": subscriptions.run,

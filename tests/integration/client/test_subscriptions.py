@@ -193,7 +193,8 @@ async def test_an_endpoint_that_fails_is_seen_in_the_status_and_left_behind_on_d
 
         async def opened() -> bool:
             found = (await client.subscriptions.get(made.id)).status
-            return found is not None and found.breaker.state != "closed" and found.breaker.failing_since is not None
+            breaker = None if found is None else found.breaker
+            return breaker is not None and breaker.state != "closed" and breaker.failing_since is not None
 
         await until(opened)
         await client.subscriptions.disable(made.id)

@@ -227,7 +227,7 @@ class RelayProcess:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "headrace", "relay", env=self._environ, stderr=output
             )
-        await until(self.ready)
+        await until(self.ready, 90)
 
     async def ready(self) -> bool:
         """Whether it has joined the group."""
@@ -284,3 +284,14 @@ async def api(log: Log) -> AsyncIterator[Api]:
 async def relay(log: Log) -> AsyncIterator[str]:
     async with running_relay(log) as address:
         yield address
+
+
+@pytest.fixture
+async def processes(log: Log, tmp_path: Path) -> AsyncIterator[list[RelayProcess]]:
+    """Two relays as processes; what is left of them is killed at the end."""
+    both = [RelayProcess(log, tmp_path / f"relay-{n}.log") for n in range(2)]
+    await asyncio.gather(*(process.start() for process in both))
+    yield both
+    for process in both:
+        process.send_if_running(signal.SIGCONT)
+        await process.kill()

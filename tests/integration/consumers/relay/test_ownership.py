@@ -6,7 +6,6 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,17 +84,6 @@ async def test_parked_events_are_handed_over_with_their_attempts(api: Api, log: 
             accepted = list(dict.fromkeys(reversed(receiving.ids)))[::-1]
             assert [i for i in accepted if i in ids[:3]] == ids[:3]
             assert [i for i in accepted if i in ids[3:]] == ids[3:]
-
-
-@pytest.fixture
-async def processes(log: Log, tmp_path: Path, helpers: Any) -> AsyncIterator[list[Any]]:
-    """Two relays as processes; what is left of them is killed at the end."""
-    both = [helpers.RelayProcess(log, tmp_path / f"relay-{n}.log") for n in range(2)]
-    await asyncio.gather(*(process.start() for process in both))
-    yield both
-    for process in both:
-        process.send_if_running(signal.SIGCONT)
-        await process.kill()
 
 
 @pytest.mark.faults

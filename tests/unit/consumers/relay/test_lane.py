@@ -18,6 +18,7 @@ from headrace.consumers.relay.state import (
 )
 
 NAME = "s\x002026-11-24T00:00:00.000Z"
+WRITER = 1_795_000_000_000
 
 
 class Lanes(RuleBasedStateMachine):
@@ -84,7 +85,7 @@ class Lanes(RuleBasedStateMachine):
 
     @rule()
     def another_owner(self) -> None:
-        records = [lane_record(NAME, 0, 0, self.written)]
+        records = [lane_record(NAME, 0, WRITER, 0, self.written)]
         records += [parked_record(NAME, 0, parked) for parked in self.parked.values()]
         found = stored(records)
         assert sorted(found.parked, key=lambda p: p.offset) == [self.parked[offset] for offset in sorted(self.parked)]
@@ -120,13 +121,13 @@ TestLanes = Lanes.TestCase
 
 def test_a_state_comes_back_from_its_record() -> None:
     state = LaneState(7, ((9, 12), (20, 21)))
-    assert stored([lane_record(NAME, 3, 2, state), base_record(NAME, 3, "x")]).lanes == {2: state}
+    assert stored([lane_record(NAME, 3, WRITER, 2, state), base_record(NAME, 3, "x")]).lanes == {2: state}
 
 
 def test_what_is_of_an_older_epoch_does_not_count() -> None:
     base = base_record(NAME, 2, "x")
-    old = [lane_record(NAME, 1, 0, LaneState(100)), parked_record(NAME, 1, Parked(0, 5, 1, 0))]
-    found = stored([*old, base, lane_record(NAME, 2, 1, LaneState(3))])
+    old = [lane_record(NAME, 1, WRITER, 0, LaneState(100)), parked_record(NAME, 1, Parked(0, 5, 1, 0))]
+    found = stored([*old, base, lane_record(NAME, 2, WRITER, 1, LaneState(3))])
     assert (found.epoch, found.base, found.lanes, found.parked) == (2, "x", {1: LaneState(3)}, [])
     assert found.stale == [key for key, _ in old]
 
@@ -134,7 +135,7 @@ def test_what_is_of_an_older_epoch_does_not_count() -> None:
 def test_a_seek_that_a_former_owner_writes_late_neither_counts_nor_touches_that_of_its_successor() -> None:
     epochs = {name: next_epoch(7, since_ms) for name, since_ms in {"former": 1_000_000, "successor": 1_006_000}.items()}
     former, successor = (base_record(NAME, epoch, name) for name, epoch in epochs.items())
-    lane = lane_record(NAME, epochs["successor"], 0, LaneState(5))
+    lane = lane_record(NAME, epochs["successor"], WRITER, 0, LaneState(5))
     found = stored(dict([successor, lane, former]).items())
     assert (found.base, found.lanes, found.stale) == ("successor", {0: LaneState(5)}, [former[0]])
     # Though the former one had as many seeks as fit into the session that ended before the other began.
@@ -145,7 +146,7 @@ def test_a_seek_that_a_former_owner_writes_late_neither_counts_nor_touches_that_
 
 
 def test_without_a_base_the_first_epoch_counts() -> None:
-    found = stored([lane_record(NAME, 0, 0, LaneState(4)), lane_record(NAME, 1, 1, LaneState(9))])
+    found = stored([lane_record(NAME, 0, WRITER, 0, LaneState(4)), lane_record(NAME, 1, WRITER, 1, LaneState(9))])
     assert found.lanes == {0: LaneState(4)}
 
 
@@ -155,7 +156,9 @@ def test_a_lane_that_was_never_written_begins_where_the_subscription_begins_and_
 
 
 def test_a_parked_event_is_settled_though_its_lane_was_not_written_since() -> None:
-    found = stored([lane_record(NAME, 0, 0, LaneState(4, ((8, 10),))), parked_record(NAME, 0, Parked(0, 6, 1, 0))])
+    found = stored(
+        [lane_record(NAME, 0, WRITER, 0, LaneState(4, ((8, 10),))), parked_record(NAME, 0, Parked(0, 6, 1, 0))]
+    )
     lane = Lane(found.lane(0, (0,)))
     assert [offset for offset in range(4, 12) if lane.take(offset)] == [4, 5, 7, 10, 11]
 
@@ -167,6 +170,16 @@ def test_a_parked_event_comes_back_with_its_key(key: bytes | None) -> None:
 
 
 def test_the_keys_of_a_state_are_those_of_its_records() -> None:
-    lane, parked = lane_record(NAME, 3, 5, LaneState(4)), parked_record(NAME, 3, Parked(1, 2, 1, 0))
-    base, old = base_record(NAME, 3, "x"), lane_record(NAME, 1, 5, LaneState(4))
+    lane, parked = lane_record(NAME, 3, WRITER, 5, LaneState(4)), parked_record(NAME, 3, Parked(1, 2, 1, 0))
+    base, old = base_record(NAME, 3, "x"), lane_record(NAME, 1, WRITER, 5, LaneState(4))
     assert stored([old, base, lane, parked]).keys_of_epoch(NAME) == [base[0], lane[0], parked[0], old[0]]
+
+
+def test_what_two_owners_say_is_done_of_a_lane_counts_together() -> None:
+    late = lane_record(NAME, 0, WRITER, 0, LaneState(4, ((6, 8), (20, 22))))
+    newer = lane_record(NAME, 0, WRITER + 1, 0, LaneState(5, ((5, 6), (9, 12), (21, 25))))
+    assert late[0] != newer[0]
+    for records in ([late, newer], [newer, late]):
+        found = stored(records)
+        assert found.lanes == {0: LaneState(8, ((9, 12), (20, 25)))}
+        assert found.lane_keys == {0: {late[0], newer[0]}}

@@ -1,0 +1,71 @@
+"""What the owner runs: a subscription at work, whether its events are pushed or pulled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from headrace.consumers.core.feed_log import FeedLog
+from headrace.consumers.core.position import Position
+from headrace.consumers.relay.definition import Subscription
+from headrace.consumers.relay.intake import Intake
+from headrace.consumers.relay.state import Parked, Saved, Stored
+
+
+class Running(Protocol):
+    """A subscription at work on its owner. `snapshots` are its named positions, changed as they are written."""
+
+    subscription: Subscription
+    feed_log: FeedLog
+    epoch: int
+    intake: Intake
+    snapshots: dict[str, Saved]
+    hours_until_loss: float | None
+
+    @property
+    def position(self) -> Position:
+        """Per partition, the first offset that is not settled."""
+        ...
+
+    @property
+    def lag(self) -> int:
+        """Events of the feed that are not settled, counted in offsets."""
+        ...
+
+    @property
+    def parked(self) -> int:
+        """Events that wait for their time."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """How it stands now."""
+        ...
+
+    def touch(self) -> None:
+        """Write where it stands."""
+        ...
+
+    def waiting(self) -> list[Parked]:
+        """The parked events, with when they are due."""
+        ...
+
+    async def redeliver(self, wanted: Sequence[Parked]) -> int:
+        """Deliver events once more. Returns how many it is; raises `TooMany`, `KafkaUnavailable`."""
+        ...
+
+    async def give_up(self, partition: int, offset: int, reason: str) -> None:
+        """Make a dead letter of a parked event that waits for its time."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop, and write the position."""
+        ...
+
+    def stored(self) -> Stored:
+        """What goes on from it; to be asked after `stop`."""
+        ...
