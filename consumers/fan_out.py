@@ -12,7 +12,7 @@ import structlog
 from headrace import metrics
 from headrace.consumers.core.feed_log import Batch, FeedLog
 from headrace.consumers.core.position import Position, PositionGone
-from headrace.consumers.follower import Follower
+from headrace.consumers.follower import Ending, Follower
 from headrace.consumers.long_poll import observe_latency
 from headrace.kafka.offsets import KafkaUnavailable
 
@@ -75,7 +75,7 @@ class FanOut:
         self._followers.inc()
         self._catch_up(follower)
 
-    def end(self) -> None:
+    def end(self, why: Ending) -> None:
         """Close all followers, and stop."""
         self._log.unlisten(self._grown.set)
         self._ticking.cancel()
@@ -83,7 +83,7 @@ class FanOut:
             if follower.full:
                 follower.abort()  # it might never take what was written to it
             else:
-                follower.end()
+                follower.end(why)
 
     def _all(self) -> list[Follower]:
         return list({**self._front, **self._joining, **self._full, **dict.fromkeys(self._catching_up)})
@@ -111,7 +111,7 @@ class FanOut:
             except Exception:
                 # Who is at the front may lack what should have been written: let it come again with its position.
                 self._failed(list(self._front))
-        self.end()
+        self.end(Ending.GONE)
 
     async def _turn(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -129,7 +129,7 @@ class FanOut:
         log.exception("followers_closed", feed=self._log.entry.feed.name, followers=len(followers))
         metrics.errors.labels(self._mode).inc()
         for follower in followers:
-            follower.end()
+            follower.end(Ending.FAILED)
 
     async def _flush(self) -> None:
         batch = self._log.read_rings(self._position, MOST, MOST)
@@ -185,7 +185,7 @@ class FanOut:
                 if follower.closes_at_s < now - LINGER_S:
                     follower.abort()
             elif follower.closes_at_s < now:
-                follower.end()
+                follower.end(Ending.RESUME)
             elif quiet and follower in self._front:
                 follower.write(self._heartbeat, follower.position)
 
@@ -209,7 +209,7 @@ class FanOut:
             while follower.open and not follower.full:
                 batch = await self._log.read(follower.position, CATCH_UP_EVENTS, CATCH_UP_BYTES)
                 if self._log.gone:
-                    follower.end()
+                    follower.end(Ending.GONE)
                 elif batch.records:
                     self._send(follower, batch, up_to_date=batch.position == self._log.tail)
                     await asyncio.sleep(0)
@@ -220,7 +220,7 @@ class FanOut:
         except (PositionGone, KafkaUnavailable) as error:
             # The client comes again with its position, and is told in an answer what it means.
             log.info("follower_closed", feed=self._log.entry.feed.name, reason=str(error))
-            follower.end()
+            follower.end(Ending.GONE if isinstance(error, PositionGone) else Ending.KAFKA_AWAY)
         except Exception:
             self._failed([follower])
 

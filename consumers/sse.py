@@ -16,7 +16,7 @@ from aiohttp import web
 
 from headrace.consumers.core.feed_log import Batch, FeedLog
 from headrace.consumers.fan_out import FanOut
-from headrace.consumers.follower import Follower
+from headrace.consumers.follower import Ending, Follower
 from headrace.consumers.long_poll import next_cursor
 from headrace.consumers.read_request import ReadRequest
 from headrace.settings import ServeSettings
@@ -70,7 +70,7 @@ class ServerSentEvents:
         """Close all connections; their clients resume elsewhere."""
         self._draining = True
         for fan_out in self._fan_outs.values():
-            fan_out.end()
+            fan_out.end(Ending.GOING_AWAY)
 
 
 def frame(feed_log: FeedLog, batch: Batch, up_to_date: bool) -> bytes:
