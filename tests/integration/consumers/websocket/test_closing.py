@@ -33,7 +33,7 @@ async def test_a_long_connection_is_closed_on_schedule_with_the_last_position(
 ) -> None:
     feed = make_feed()
     write(feed, [b"1"])
-    async with serve(live_s=1.0) as url:
+    async with serve(live_s=5.0) as url:
         async with talking(url, feed) as talk, streaming(url, feed) as socket:
             await talk.say("subscribe", id="a", offset="-1")
             last = (await talk.hear("events"))["offset"]
