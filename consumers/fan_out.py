@@ -15,7 +15,7 @@ from headrace import metrics
 from headrace.consumers.conflation import conflated
 from headrace.consumers.core.feed_log import Batch
 from headrace.consumers.core.position import Position, PositionGone
-from headrace.consumers.follower import Follower
+from headrace.consumers.follower import Ending, Follower
 from headrace.consumers.long_poll import observe_latency
 from headrace.consumers.read_request import Slow
 from headrace.consumers.selected_log import SelectedLog
@@ -75,7 +75,7 @@ class FanOut:
         full."""
         self._log = log
         self._frames = frames
-        self._mode = mode
+        self.mode = mode
         self._flush_s = flush_s
         self._heartbeat_s = heartbeat_s
         self._slow_s = slow_s
@@ -117,7 +117,7 @@ class FanOut:
         """What they follow."""
         return self._log
 
-    def end(self) -> None:
+    def end(self, why: Ending) -> None:
         """Close all followers, and stop."""
         self._log.feed_log.unlisten(self._grown.set)
         self._ticking.cancel()
@@ -125,7 +125,7 @@ class FanOut:
             if follower.full:
                 follower.abort()  # it might never take what was written to it
             else:
-                follower.end()
+                follower.end(why)
 
     def _all(self) -> list[Follower]:
         return list({**self._front, **self._joining, **self._full, **dict.fromkeys(self._catching_up)})
@@ -159,7 +159,7 @@ class FanOut:
             except Exception:
                 # Who is at the front may lack what should have been written: let it come again with its position.
                 self._failed(list(self._front))
-        self.end()
+        self.end(Ending.GONE)
 
     async def _turn(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -175,9 +175,9 @@ class FanOut:
 
     def _failed(self, followers: list[Follower]) -> None:
         log.exception("followers_closed", feed=self._log.entry.feed.name, followers=len(followers))
-        metrics.errors.labels(self._mode).inc()
+        metrics.errors.labels(self.mode).inc()
         for follower in followers:
-            follower.end()
+            follower.end(Ending.FAILED)
 
     async def _flush(self) -> None:
         batch = self._log.read_rings(self._position, MOST, MOST)
@@ -194,7 +194,7 @@ class FanOut:
         if not batch.records or not front:
             return
         await self._write_all(front, self._frames.chunk(batch, True), batch)
-        observe_latency(self._log.feed_log, self._mode, batch.records)
+        observe_latency(self._log.feed_log, self.mode, batch.records)
         self._written_s = time.monotonic()
         self._told = batch.position
 
@@ -229,7 +229,7 @@ class FanOut:
             self._written_s = now
             if self._told != self._position:
                 # Nothing that came was wanted: who comes again need not have it looked at again.
-                heartbeat = self._frames.chunk(Batch([], self._position), True)
+                heartbeat = self._frames.chunk(Batch([], self._position), True) or heartbeat
                 self._told = self._position
         for index, follower in enumerate(self._all()):
             if index % SLICE == SLICE - 1:
@@ -239,11 +239,11 @@ class FanOut:
                 if follower.closes_at_s < now - LINGER_S:
                     follower.abort()
             elif follower.closes_at_s < now:
-                follower.end()
+                follower.end(Ending.RESUME)
             elif self._is_too_slow(follower):
                 follower.write(self._frames.farewell(follower.position), follower.position)
                 follower.closes_at_s = now
-                follower.end()
+                follower.end(Ending.RESUME)
             elif quiet and follower in self._front:
                 follower.write(heartbeat, self._position)
 
@@ -277,7 +277,7 @@ class FanOut:
                     batch = await self._log.read(position, CATCH_UP_EVENTS, CATCH_UP_BYTES)
                 start, position = position, batch.position
                 if self._log.gone:
-                    follower.end()
+                    follower.end(Ending.GONE)
                 elif batch.records:
                     self._send(follower, batch, self._chunk(start, batch, conflate=conflate))
                     await asyncio.sleep(0)
@@ -288,7 +288,7 @@ class FanOut:
         except (PositionGone, KafkaUnavailable) as error:
             # The client comes again with its position, and is told in an answer what it means.
             log.info("follower_closed", feed=self._log.entry.feed.name, reason=str(error))
-            follower.end()
+            follower.end(Ending.GONE if isinstance(error, PositionGone) else Ending.KAFKA_AWAY)
         except Exception:
             self._failed([follower])
 

@@ -6,6 +6,7 @@ A follower costs no task: it is this object and its transport. (Measured: 1.4 KB
 from __future__ import annotations
 
 import asyncio
+import enum
 import time
 from collections.abc import Callable
 from typing import cast
@@ -14,6 +15,16 @@ from aiohttp import web
 
 from headrace.consumers.core.position import Position
 from headrace.consumers.read_request import Slow
+
+
+class Ending(enum.Enum):
+    """Why the service closes a follower, for formats in which that can be told."""
+
+    RESUME = "the planned end of a long connection"
+    GOING_AWAY = "the process stops"
+    GONE = "the position, or the topic, is no more"
+    KAFKA_AWAY = "Kafka does not answer"
+    FAILED = "an error of ours"
 
 
 class Follower(asyncio.Protocol):
@@ -65,7 +76,7 @@ class Follower(asyncio.Protocol):
             self.transport.write(chunk)
             self.position = position
 
-    def end(self) -> None:
+    def end(self, why: Ending) -> None:
         """Close once what was written is sent."""
         if self.transport is not None:
             self.transport.close()

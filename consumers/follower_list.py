@@ -17,8 +17,8 @@ DEFAULT_LIMIT = 100
 MOST_LIMIT = 10_000
 
 
-def answer(request: web.Request, mode: str, fan_outs: Iterable[FanOut]) -> web.Response:
-    """The followers of a mode, of `feed` only or `slow=true` ones only where asked. Raises `Problem` 400."""
+def answer(request: web.Request, fan_outs: Iterable[FanOut]) -> web.Response:
+    """The followers, of `feed` only or `slow=true` ones only where asked. Raises `Problem` 400."""
     query = request.query
     limit = number("limit", query.get("limit"), DEFAULT_LIMIT, MOST_LIMIT)
     slow_only = query.get("slow", "false")
@@ -33,7 +33,7 @@ def answer(request: web.Request, mode: str, fan_outs: Iterable[FanOut]) -> web.R
     ]
     found.sort(key=lambda row: row[0], reverse=True)
     body = {
-        "followers": [_row(mode, *row) for row in found[:limit]],
+        "followers": [_row(*row) for row in found[:limit]],
         "total": len(found),
         "bytes_waiting": sum(row[0] for row in found),
     }
@@ -45,13 +45,13 @@ def waiting_bytes(follower: Follower) -> int:
     return 0 if follower.transport is None else follower.transport.get_write_buffer_size()
 
 
-def _row(mode: str, waiting: int, fan_out: FanOut, follower: Follower, state: str) -> dict[str, Any]:
+def _row(waiting: int, fan_out: FanOut, follower: Follower, state: str) -> dict[str, Any]:
     log = fan_out.log
     peer = None if follower.transport is None else follower.transport.get_extra_info("peername")
     return {
         "address": f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else None,
         "feed": log.entry.feed.name,
-        "mode": mode,
+        "mode": fan_out.mode,
         **log.selection.parameters(),
         "slow": None if follower.slow is None else follower.slow.value,
         "state": state,

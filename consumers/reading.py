@@ -9,13 +9,16 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from headrace import metrics
 from headrace.consumers import follower_list, long_poll, pull
 from headrace.consumers.core.feed_log import FeedLog
-from headrace.consumers.core.position import MalformedPosition, PositionGone
+from headrace.consumers.core.position import PositionError
 from headrace.consumers.core.tail import Tail, UnknownFeed
 from headrace.consumers.read_request import Live, parse
+from headrace.consumers.refused import refused
 from headrace.consumers.sse import ServerSentEvents
+from headrace.consumers.websocket.endpoint import WebSockets
+from headrace.consumers.websocket.handshake import wants_websocket
+from headrace.consumers.websocket.session import Publish
 from headrace.http.problems import Problem
 from headrace.kafka.admin import admin_client
 from headrace.kafka.offsets import UnknownTopic
@@ -29,11 +32,13 @@ JSON_HEADERS = {"Content-Type": "application/json", "X-Content-Type-Options": "n
 class Reading:
     """The part of a service that reads feeds."""
 
-    def __init__(self, settings: ServeSettings, catalogue: Catalogue) -> None:
+    def __init__(self, settings: ServeSettings, catalogue: Catalogue, publish: Publish | None = None) -> None:
+        """`publish` writes what clients send over WebSocket, in a service that also writes."""
         self._settings = settings
         self._catalogue = catalogue
         self._tail: Tail | None = None
         self._sse = ServerSentEvents(settings)
+        self._websockets = WebSockets(settings, self.log, publish)
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """The feeds, one feed, its events; who follows them."""
@@ -69,6 +74,7 @@ class Reading:
     async def drain(self) -> None:
         """End long polls and live connections; their clients resume elsewhere."""
         self._sse.drain()
+        await self._websockets.drain()
         if self._tail is not None:
             self._tail.wake()
 
@@ -100,22 +106,20 @@ class Reading:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         feed_log = await self.log(request.match_info["feed"])
-        read = parse(request, self._settings, has_schema=isinstance(feed_log.entry.codec, AvroCodec))
         try:
+            if wants_websocket(request):
+                return await self._websockets.answer(request, feed_log)
+            read = parse(request, self._settings, has_schema=isinstance(feed_log.entry.codec, AvroCodec))
             if read.live is Live.LONG_POLL:
                 return await long_poll.answer(feed_log, read, self._settings.long_poll_s)
             if read.live is Live.SSE:
                 return await self._sse.answer(request, feed_log, read)
             return await pull.answer(feed_log, read)
-        except MalformedPosition as error:
-            raise Problem(
-                HTTPStatus.BAD_REQUEST, f"offset: {error}; use -1, now, or a Stream-Next-Offset of this feed"
-            ) from None
-        except PositionGone as error:
-            raise gone(feed_log, error) from None
+        except PositionError as error:
+            raise refused(feed_log, error) from None
 
     async def _followers(self, request: web.Request) -> web.Response:
-        return follower_list.answer(request, "sse", self._sse.fan_outs())
+        return follower_list.answer(request, [*self._sse.fan_outs(), *self._websockets.fan_outs()])
 
     async def log(self, feed: str) -> FeedLog:
         """The log of a feed; raises `Problem` 404."""
@@ -127,17 +131,6 @@ class Reading:
             raise Problem(
                 HTTPStatus.NOT_FOUND, f"The feed's topic {error} does not exist yet; it is made by its first writer."
             ) from None
-
-
-def gone(feed_log: FeedLog, error: PositionGone) -> Problem:
-    """410, with the position from which events are still to be had."""
-    metrics.errors.labels("position_gone").inc()
-    earliest = feed_log.token(error.earliest)
-    return Problem(
-        HTTPStatus.GONE,
-        f"{error}. Events are lost to this reader: go on from earliest_offset.",
-        earliest_offset=earliest,
-    )
 
 
 def summary(entry: Entry) -> dict[str, Any]:

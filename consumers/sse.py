@@ -20,7 +20,7 @@ from headrace.consumers.compression import stream_chunk, stream_start
 from headrace.consumers.core.feed_log import Batch, FeedLog
 from headrace.consumers.core.position import Position
 from headrace.consumers.fan_out import FanOut
-from headrace.consumers.follower import Follower
+from headrace.consumers.follower import Ending, Follower
 from headrace.consumers.long_poll import next_cursor
 from headrace.consumers.read_request import ReadRequest
 from headrace.consumers.selected_log import SelectedLog
@@ -78,13 +78,13 @@ class ServerSentEvents:
 
     def _end(self, kind: _Kind) -> None:
         if (idle := self._fan_outs.pop(kind, None)) is not None:
-            idle.end()
+            idle.end(Ending.RESUME)
 
     def drain(self) -> None:
         """Close all connections; their clients resume elsewhere."""
         self._draining = True
         for fan_out in list(self._fan_outs.values()):
-            fan_out.end()
+            fan_out.end(Ending.GOING_AWAY)
 
 
 class SseFrames:

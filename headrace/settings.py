@@ -146,12 +146,17 @@ class ServeSettings(SecretsSettings, WebhookSettings):
     long_poll_s: float = Field(25.0, description="How long a long poll waits for an event.")
     live_s: float = Field(
         300.0,
-        description="After about this long (±20 %) an SSE connection is closed, for its client to resume.",
+        description="After about this long (±20 %) an SSE or WebSocket connection is closed, for its client to resume.",
     )
     flush_s: float = Field(
         0.01, description="New events are collected for this long before they are written to followers."
     )
-    heartbeat_s: float = Field(20.0, description="A quiet SSE connection gets a comment this often.")
+    heartbeat_s: float = Field(
+        20.0, description="A quiet SSE connection gets a comment this often, a quiet WebSocket a ping."
+    )
+    websocket_message_bytes: int = Field(
+        4 * 2**20, description="Largest message that a client may send over WebSocket, inflated."
+    )
     slow_s: float = Field(
         10.0, description="How long a client with `slow=disconnect` may take nothing before it is disconnected."
     )

@@ -26,7 +26,7 @@ BATCH = "application/cloudevents-batch+json"
 _REQUIRED = ("specversion", "id", "source", "type")
 _KNOWN = {*_REQUIRED, "time", "subject", "datacontenttype", "dataschema", "data", "data_base64"}
 # Reading adds these; an event that was read can be written again as it is.
-_OF_READING = {"partition", "sequence", "partitionkey", "dataerror"}
+_OF_READING = {"partition", "sequence", "partitionkey", "dataerror", "nextoffset"}
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")
 _MAX_ATTRIBUTE = 1024
 # CloudEvents 1.0, type String: no control characters, no surrogates. They would end up in headers and logs.
@@ -85,7 +85,7 @@ def parse(headers: Mapping[str, str], content_type: str, body: bytes, entry: Ent
         items = _json(body)
         if not isinstance(items, list):
             raise Problem(HTTPStatus.BAD_REQUEST, "A CloudEvents batch is a JSON array.")
-        return [_cloud_event(item, entry) for item in _some(items)]
+        return cloud_events(items, entry)
     if any(name.lower().startswith("ce-") for name in headers):
         return [_binary(headers, media_type, body, entry)]
     plain = _plain(entry, key)
@@ -101,6 +101,11 @@ def parse(headers: Mapping[str, str], content_type: str, body: bytes, entry: Ent
     if media_type in NDJSON:
         return _lines(body, plain)
     raise _unsupported(media_type, f"{JSON}, {NDJSON[0]}, {STRUCTURED} and {BATCH}")
+
+
+def cloud_events(items: list[Any], entry: Entry) -> Parsed:
+    """The events of a batch in structured JSON. Raises `Problem`: 400 for none, 413 for more than `MAX_EVENTS`."""
+    return [_cloud_event(item, entry) for item in _some(items)]
 
 
 def _some(items: list[Any]) -> list[Any]:

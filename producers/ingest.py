@@ -20,7 +20,7 @@ from headrace.kafka.bridge import Ack, Outgoing, ProducerBridge, QueueFull
 from headrace.kafka.topics import ensure_topics, keyless_partition
 from headrace.producers.body import read_body
 from headrace.producers.idempotency import IdempotencyKeys
-from headrace.producers.incoming import Incoming, Parsed, Rejected, idempotency_key, parse
+from headrace.producers.incoming import Incoming, Parsed, Rejected, cloud_events, idempotency_key, parse
 from headrace.schemas.catalogue import Catalogue, Entry
 from headrace.schemas.codec import InvalidData
 from headrace.schemas.event import to_headers
@@ -83,6 +83,16 @@ class Ingest:
             results = await self._write(entry, parsed)
             _count(entry.feed.name, results)
             return answer(results)
+
+    async def publish(self, feed: str, events: list[Any]) -> list[dict[str, Any]]:
+        """Write CloudEvents that did not come by POST; what became of each, as POST would answer.
+
+        Raises `Problem` where none was written, `QueueFull`, `RegistryUnavailable`.
+        """
+        entry = self._entry(feed)
+        results = await self._write(entry, cloud_events(events, entry))
+        _count(feed, results)
+        return told(results)
 
     def _entry(self, feed: str) -> Entry:
         entry = self._catalogue.get(feed)
@@ -161,13 +171,17 @@ def _count(feed: str, results: list[Result]) -> None:
 
 def answer(results: list[Result]) -> web.Response:
     """200 where all were written, 207 where some were, else a problem with the reasons of each."""
+    rejected = any(isinstance(result, Rejected) for result in results)
+    body = orjson.dumps({"events": told(results)})
+    return web.Response(status=207 if rejected else 200, body=body, content_type="application/json")
+
+
+def told(results: list[Result]) -> list[dict[str, Any]]:
+    """What became of each event, with a status where some were not written; raises `Problem` where none was."""
     rejected = [result for result in results if isinstance(result, Rejected)]
     if len(rejected) == len(results):
         raise _problem(rejected)
-    events = [_told(result, with_status=bool(rejected)) for result in results]
-    return web.Response(
-        status=207 if rejected else 200, body=orjson.dumps({"events": events}), content_type="application/json"
-    )
+    return [_told(result, with_status=bool(rejected)) for result in results]
 
 
 def _problem(rejected: list[Rejected]) -> Problem:

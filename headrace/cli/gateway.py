@@ -18,7 +18,8 @@ def gateway() -> None:
     catalogue = load_catalogue(settings)
 
     def parts() -> list[Part]:
-        reading = Reading(settings, catalogue)
-        return [Ingest(settings, catalogue), reading, Subscriptions(settings, reading)]
+        ingest = Ingest(settings, catalogue)
+        reading = Reading(settings, catalogue, ingest.publish)
+        return [ingest, reading, Subscriptions(settings, reading)]
 
     run_service("gateway", settings, settings.port, parts)

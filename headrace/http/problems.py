@@ -58,30 +58,35 @@ def unavailable(detail: str, retry_after_s: int = 1) -> Problem:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(retry_after_s)})
 
 
+def problem_of(error: Exception, **place: str) -> Problem:
+    """What a client is told of an error; one that was not foreseen is logged with its place, and counted."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, QueueFull):
+        return unavailable(f"Too much is waiting for Kafka: {error}. Nothing was written.")
+    if isinstance(error, KafkaUnavailable):
+        return unavailable(f"Kafka does not answer: {error}", retry_after_s=2)
+    if isinstance(error, RegistryUnavailable):
+        return unavailable(f"The schema registry does not answer: {error}", retry_after_s=2)
+    log.error("request_failed", exc_info=error, **place)
+    metrics.errors.labels("http").inc()
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "An error of ours; it is in the log.")
+
+
 @web.middleware
 async def problem_details(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every error into problem details, and count every answer."""
     try:
         response = await handler(request)
-    except Problem as problem:
-        response = problem.response()
     except web.HTTPException as error:
         if error.status < 400:
             raise
         headers = {k: v for k, v in error.headers.items() if k in ("Allow", "Location")}
         response = Problem(HTTPStatus(error.status), error.text or error.reason, headers=headers).response()
-    except QueueFull as error:
-        response = unavailable(f"Too much is waiting for Kafka: {error}. Nothing was written.").response()
-    except KafkaUnavailable as error:
-        response = unavailable(f"Kafka does not answer: {error}", retry_after_s=2).response()
-    except RegistryUnavailable as error:
-        response = unavailable(f"The schema registry does not answer: {error}", retry_after_s=2).response()
     except ConnectionError:
         raise
-    except Exception:
-        log.exception("request_failed", route=route_of(request), method=request.method)
-        metrics.errors.labels("http").inc()
-        response = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "An error of ours; it is in the log.").response()
+    except Exception as error:
+        response = problem_of(error, route=route_of(request), method=request.method).response()
     metrics.http_requests.labels(route_of(request), request.method, str(response.status)).inc()
     return response
 

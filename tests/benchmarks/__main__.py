@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[str], list[Figure]]] = {
     "ingest": ingest.run,
     "pull": pull.run,
     "sse": fan_out.run,
+    "websocket": fan_out.run_websocket,
     "webhooks": webhooks.run,
     "leases": leases.run,
     "enrichment": enrichment.run,

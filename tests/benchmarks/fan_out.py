@@ -1,4 +1,4 @@
-"""Live fan-out over SSE to 500 connections."""
+"""Live fan-out over SSE and over WebSocket to 500 connections."""
 
 from __future__ import annotations
 
@@ -45,15 +45,34 @@ web.run_app(make(), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_
 """
 
 
+SSE = get("/v1/feeds/bench/events?offset=now&live=sse")
+WEBSOCKET = get(
+    "/v1/feeds/bench/events?offset=now",
+    Connection="Upgrade",
+    Upgrade="websocket",
+    Sec_WebSocket_Version="13",
+    Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
 def run(bootstrap_servers: str) -> list[Figure]:
-    """Events delivered to all followers a second."""
+    """Events delivered to all followers a second, over SSE."""
+    return [_figure("SSE", SSE, bootstrap_servers)]
+
+
+def run_websocket(bootstrap_servers: str) -> list[Figure]:
+    """The same over WebSocket, a message for each event."""
+    return [_figure("WebSocket", WEBSOCKET, bootstrap_servers)]
+
+
+def _figure(mode: str, request: bytes, bootstrap_servers: str) -> Figure:
     make_topic(bootstrap_servers, "bench")
     with feeds(bench=FEED) as environ, service("serve", bootstrap_servers, **environ) as port:
 
         async def write() -> None:
             await asyncio.to_thread(produce, bootstrap_servers, "bench", EVENTS)
 
-        ours = uvloop.run(_follow(port, "/v1/feeds/bench/events?offset=now&live=sse", EVENTS, write()))
+        ours = uvloop.run(_follow(port, request, EVENTS, write()))
     alone = free_port()
     frame = f"data: {orjson.dumps(event(1)).decode()}\n\n"
     with process([sys.executable, "-c", AIOHTTP_ALONE, str(alone), frame], {}):
@@ -63,8 +82,8 @@ def run(bootstrap_servers: str) -> list[Figure]:
         async def send() -> None:
             await asyncio.to_thread(wait_for, f"http://127.0.0.1:{alone}/send?count={count}")
 
-        reference = uvloop.run(_follow(alone, "/follow", count, send()))
-    return [Figure("SSE, fan-out to 500 connections", ours, "aiohttp alone, a write per event", reference)]
+        reference = uvloop.run(_follow(alone, get("/follow"), count, send()))
+    return Figure(f"{mode}, fan-out to 500 connections", ours, "aiohttp alone, SSE, a write per event", reference)
 
 
 class _Counter(asyncio.Protocol):
@@ -88,14 +107,14 @@ class _Counter(asyncio.Protocol):
             self._done.put_nowait(None)
 
 
-async def _follow(port: int, path: str, events: int, write: Coroutine[None, None, None]) -> float:
+async def _follow(port: int, request: bytes, events: int, write: Coroutine[None, None, None]) -> float:
     loop = asyncio.get_running_loop()
     done: asyncio.Queue[None] = asyncio.Queue()
     counters: list[_Counter] = []
     transports = []
     for _ in range(FOLLOWERS):
         transport, counter = await loop.create_connection(lambda: _Counter(events, done), "127.0.0.1", port)
-        transport.write(get(path))
+        transport.write(request)
         counters.append(counter)
         transports.append(transport)
     await asyncio.gather(*(counter.opened for counter in counters))

@@ -1,0 +1,143 @@
+"""WebSocket by Upgrade on a feed's URL: the handshake, and who then does what on the socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+
+from aiohttp import web
+
+from headrace.consumers.core.feed_log import FeedLog
+from headrace.consumers.core.position import Position
+from headrace.consumers.fan_out import KEEP_ALIVE_S, SLICE, FanOut
+from headrace.consumers.follower import Ending
+from headrace.consumers.read_request import parse
+from headrace.consumers.selected_log import SelectedLog
+from headrace.consumers.selection import Selection
+from headrace.consumers.websocket import session, stream
+from headrace.consumers.websocket.deflate import Deflate
+from headrace.consumers.websocket.frames import CloseCode, Opcode
+from headrace.consumers.websocket.handshake import Handshake, shake_hands
+from headrace.consumers.websocket.session import Publish, Session
+from headrace.consumers.websocket.socket import CLOSE_WAIT_S, HIGH_WATER_BYTES, Socket
+from headrace.consumers.websocket.subscription import MODE, OpenLog
+from headrace.http.problems import Problem
+from headrace.settings import ServeSettings
+
+_Kind = tuple[FeedLog, Selection, Deflate | None]
+"""Clients of one kind share a fan-out."""
+
+
+class WebSockets:
+    """All WebSocket connections of a service: a fan-out for each feed and compression, a session for each client."""
+
+    def __init__(self, settings: ServeSettings, open_log: OpenLog, publish: Publish | None) -> None:
+        self._settings = settings
+        self._open_log = open_log
+        self._publish = publish
+        self._fan_outs: dict[_Kind, FanOut] = {}
+        self._sessions: dict[Socket, Session | None] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._all_lost = asyncio.Event()
+        self._draining = False
+
+    async def answer(self, request: web.Request, feed_log: FeedLog) -> web.StreamResponse:
+        """Shake hands and take the connection. Raises `Problem`, `MalformedPosition`, `PositionGone`."""
+        agreed = shake_hands(request, (session.SUBPROTOCOL, stream.SUBPROTOCOL))
+        if agreed.subprotocol == session.SUBPROTOCOL:
+            socket = self._take_over(request, agreed, ())
+            feed, flush_s = feed_log.entry.feed.name, self._settings.flush_s
+            self._sessions[socket] = Session(socket, feed, self._open_log, self._publish, flush_s)
+            if self._watching is None:
+                self._watching = asyncio.ensure_future(self._watch())
+        else:
+            selection, position = await self._start(request, feed_log)
+            socket = self._take_over(request, agreed, position, Stream_Next_Offset=feed_log.token(position))
+            socket.on_message = lambda opcode, payload: _take_nothing(socket, opcode)
+            socket.reason = feed_log.token
+            self._fan_out((feed_log, selection, agreed.deflate)).add(socket)
+        await asyncio.sleep(0)  # aiohttp cancels this handler here: the connection is no longer its own
+        return web.Response()
+
+    async def _start(self, request: web.Request, feed_log: FeedLog) -> tuple[Selection, Position]:
+        """What the client wants, and where it begins. What is gone is told as a status, before the answer begins."""
+        for name in ("live", "limit"):
+            if name in request.query:
+                raise Problem(HTTPStatus.BAD_REQUEST, f"{name} has no meaning for a WebSocket.", parameter=name)
+        read = parse(request, self._settings)
+        position = await read.position(feed_log)
+        await SelectedLog(feed_log, read.selection).check(position)
+        return read.selection, position
+
+    def _take_over(self, request: web.Request, agreed: Handshake, position: Position, **headers: str) -> Socket:
+        if request.transport is None or self._draining:
+            raise ConnectionResetError
+        spread = random.uniform(0.8, 1.2)  # noqa: S311
+        closes_at_s = time.monotonic() + self._settings.live_s * spread
+        socket = Socket(position, closes_at_s, self._settings.websocket_message_bytes, agreed.deflate)
+        socket.on_lost = self._lost
+        self._sessions[socket] = None
+        request.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        socket.take_over(request, agreed.head(**headers))
+        return socket
+
+    def fan_outs(self) -> Iterator[FanOut]:
+        """Those of clients that just get the events."""
+        yield from self._fan_outs.values()
+
+    def _fan_out(self, kind: _Kind) -> FanOut:
+        found = self._fan_outs.get(kind)
+        if found is None:
+            feed_log, selection, deflate = kind
+            settings = self._settings
+            found = self._fan_outs[kind] = FanOut(
+                SelectedLog(feed_log, selection),
+                stream.StreamFrames(feed_log, deflate),
+                MODE,
+                settings.flush_s,
+                settings.heartbeat_s,
+                settings.slow_s,
+                lambda: self._end(kind),
+            )
+        return found
+
+    def _end(self, kind: _Kind) -> None:
+        if (idle := self._fan_outs.pop(kind, None)) is not None:
+            idle.end(Ending.RESUME)
+
+    def _lost(self, socket: Socket) -> None:
+        del self._sessions[socket]
+        if not self._sessions:
+            self._all_lost.set()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_ALIVE_S)
+            now_s = time.monotonic()
+            for index, found in enumerate(list(self._sessions.values())):
+                if index % SLICE == SLICE - 1:
+                    await asyncio.sleep(0)
+                if found is not None:
+                    found.keep_alive(now_s, self._settings.heartbeat_s)
+
+    async def drain(self) -> None:
+        """Close all connections, with some time for the handshake; their clients resume elsewhere."""
+        self._draining = True
+        if self._watching is not None:
+            self._watching.cancel()
+        for fan_out in list(self._fan_outs.values()):
+            fan_out.end(Ending.GOING_AWAY)
+        await asyncio.gather(*(found.drain() for found in self._sessions.values() if found is not None))
+        if self._sessions:
+            self._all_lost.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_WAIT_S):
+                    await self._all_lost.wait()
+
+
+def _take_nothing(socket: Socket, opcode: Opcode) -> None:
+    socket.close(CloseCode.POLICY, f"only {session.SUBPROTOCOL} takes messages")
