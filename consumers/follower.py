@@ -17,7 +17,7 @@ from headrace.consumers.core.position import Position
 class Follower(asyncio.Protocol):
     """Writes what it is given. `full` is set while the client takes less than it is sent."""
 
-    __slots__ = ("closes_at_s", "full", "on_change", "position", "transport")
+    __slots__ = ("closes_at_s", "full", "on_change", "on_close", "position", "transport")
 
     def __init__(self, position: Position, closes_at_s: float) -> None:
         self.position = position
@@ -25,6 +25,7 @@ class Follower(asyncio.Protocol):
         self.full = False
         self.transport: asyncio.Transport | None = None
         self.on_change: Callable[[Follower], None] | None = None
+        self.on_close: Callable[[], None] | None = None
 
     def take_over(self, request: web.Request, head: bytes) -> None:
         """Answer with `head` and take the connection from aiohttp, whose handler ends here."""
@@ -52,6 +53,13 @@ class Follower(asyncio.Protocol):
         if self.transport is not None:
             self.transport.close()
 
+    def cut(self) -> None:
+        """Close; at once where the client might never take what was written."""
+        if self.full:
+            self.abort()
+        else:
+            self.end()
+
     def abort(self) -> None:
         """Close at once."""
         if self.transport is not None:
@@ -74,6 +82,8 @@ class Follower(asyncio.Protocol):
         """The client is gone."""
         self.transport = None
         self._changed()
+        if self.on_close is not None:
+            self.on_close()
 
     def _changed(self) -> None:
         if self.on_change is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from headrace import metrics
+from headrace.access.principal import EVENTS
 from headrace.consumers.core.feed_log import TAIL, Batch, FeedLog
 from headrace.consumers.core.record import Record
 from headrace.consumers.read_request import JSON, NDJSON, ReadRequest
@@ -67,7 +68,9 @@ def page(feed_log: FeedLog, batch: Batch, media_type: str, mode: str, headers: d
     feed = feed_log.entry.feed.name
     metrics.events_out.labels(feed, mode).inc(len(batch.records))
     metrics.bytes_out.labels(feed, mode).inc(len(body))
-    return web.Response(body=body, headers={**headers, "Content-Type": media_type})
+    answer = web.Response(body=body, headers={**headers, "Content-Type": media_type})
+    answer[EVENTS] = len(batch.records)
+    return answer
 
 
 def frame(feed_log: FeedLog, records: list[Record], media_type: str) -> bytes:

@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from headrace import metrics
+from headrace.access.principal import principal_of
 from headrace.consumers import long_poll, pull
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import MalformedPosition, PositionGone
@@ -77,7 +78,8 @@ class Reading:
             await self._tail.close()
 
     async def _list(self, request: web.Request) -> web.Response:
-        feeds = [summary(entry) for entry in self._catalogue.values()]
+        principal = principal_of(request)
+        feeds = [summary(entry) for entry in self._catalogue.values() if principal.sees(entry.feed.name)]
         return web.Response(body=orjson.dumps({"feeds": feeds}), headers=JSON_HEADERS)
 
     async def _describe(self, request: web.Request) -> web.Response:

@@ -14,11 +14,14 @@ import time
 import orjson
 from aiohttp import web
 
+from headrace.access.principal import principal_of
 from headrace.consumers.core.feed_log import Batch, FeedLog
 from headrace.consumers.fan_out import FanOut
 from headrace.consumers.follower import Follower
 from headrace.consumers.long_poll import next_cursor
+from headrace.consumers.metered_follower import MeteredFollower
 from headrace.consumers.read_request import ReadRequest
+from headrace.http.head import with_signals
 from headrace.settings import ServeSettings
 
 HEAD = (
@@ -48,12 +51,18 @@ class ServerSentEvents:
         position = await read.position(feed_log)
         # A position that is gone is told as a status, so look before the answer begins.
         await feed_log.check(position)
+        head = await with_signals(request, HEAD)
         if request.transport is None or self._draining:
             raise ConnectionResetError
         spread = random.uniform(0.8, 1.2)  # noqa: S311
-        follower = Follower(position, time.monotonic() + self._settings.live_s * spread)
+        principal = principal_of(request)
+        closes_at_s = time.monotonic() + self._settings.live_s * spread
+        follower = (
+            MeteredFollower(position, closes_at_s, principal) if principal.metered else Follower(position, closes_at_s)
+        )
         request.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        follower.take_over(request, HEAD)
+        follower.take_over(request, head)
+        follower.on_close = principal.on_end(follower.cut)
         self._fan_out(feed_log).add(follower)
         await asyncio.sleep(0)  # aiohttp cancels this handler here: the connection is no longer its own
         return web.Response()

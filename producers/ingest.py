@@ -14,6 +14,7 @@ from aiohttp import web
 from confluent_kafka import KafkaError
 
 from headrace import metrics
+from headrace.access.principal import EVENTS
 from headrace.http.problems import Problem, unavailable
 from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import Ack, Outgoing, ProducerBridge, QueueFull
@@ -165,9 +166,11 @@ def answer(results: list[Result]) -> web.Response:
     if len(rejected) == len(results):
         raise _problem(rejected)
     events = [_told(result, with_status=bool(rejected)) for result in results]
-    return web.Response(
+    told = web.Response(
         status=207 if rejected else 200, body=orjson.dumps({"events": events}), content_type="application/json"
     )
+    told[EVENTS] = len(results)
+    return told
 
 
 def _problem(rejected: list[Rejected]) -> Problem:

@@ -11,6 +11,7 @@ from headrace.client.event import Event, NewEvent
 from headrace.client.feed import Feed
 from headrace.client.page import Page
 from headrace.client.problems import (
+    AccessDenied,
     BadRequest,
     Conflict,
     FeedNotFound,
@@ -38,6 +39,7 @@ from headrace.client.subscription_options import (
 from headrace.client.subscriptions import Subscriptions
 
 __all__ = [
+    "AccessDenied",
     "Attempt",
     "BadRequest",
     "Basic",
