@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
 import re
 import socket
 import sys
@@ -65,7 +66,7 @@ def create(
         name=name,
         scopes=scopes,
         created_s=now_s,
-        created_by=f"{getpass.getuser()}@{socket.gethostname()}",
+        created_by=f"{_user()}@{socket.gethostname()}",
         expires_s=expires_s,
         quotas=Quotas(requests_per_s, events_per_s, bytes_per_s, connections),
     )
@@ -105,6 +106,13 @@ def generate() -> None:
     from headrace.access.api_key import new_key_text
 
     typer.echo(new_key_text())
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # containers run as numbers that no name belongs to
+        return str(os.getuid())
 
 
 def _seconds(text: str) -> float:

@@ -56,7 +56,8 @@ def test_an_answer_may_hold_more_than_is_left_and_is_paid_for_before_the_next(cl
     assert of_bytes.charge(bytes_=5000) == pytest.approx(4.0)
     refusal = of_bytes.refusal()
     assert refusal is not None
-    assert (refusal.quota, refusal.wait_s) == ("bytes", pytest.approx(4.0))
+    assert refusal.quota == "bytes"
+    assert refusal.wait_s == pytest.approx(4.0)
 
     clock.now_s += 4.0
     assert of_bytes.refusal() is None
