@@ -125,9 +125,12 @@ def _seconds(text: str) -> float:
 def _with_store(work: Callable[[KeyStore], Awaitable[T]]) -> T:
     from confluent_kafka import KafkaException
 
+    from headrace import logs
     from headrace.access.key_store import KeyStore
     from headrace.kafka.offsets import KafkaUnavailable
     from headrace.settings import Settings
+
+    logs.configure("warning")  # to stderr: on stdout there is the key and nothing else
 
     async def run() -> T:
         settings = Settings()
