@@ -122,10 +122,7 @@ class FanOut:
         self._log.feed_log.unlisten(self._grown.set)
         self._ticking.cancel()
         for follower in self._all():
-            if follower.full:
-                follower.abort()  # it might never take what was written to it
-            else:
-                follower.end(why)
+            follower.cut(why)
 
     def _all(self) -> list[Follower]:
         return list({**self._front, **self._joining, **self._full, **dict.fromkeys(self._catching_up)})

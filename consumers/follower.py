@@ -25,6 +25,7 @@ class Ending(enum.Enum):
     GONE = "the position, or the topic, is no more"
     KAFKA_AWAY = "Kafka does not answer"
     FAILED = "an error of ours"
+    UNAUTHORIZED = "the credential was revoked or has expired"
 
 
 class Follower(asyncio.Protocol):
@@ -39,6 +40,7 @@ class Follower(asyncio.Protocol):
         "full_since_s",
         "is_behind",
         "on_change",
+        "on_close",
         "position",
         "since_s",
         "slow",
@@ -54,6 +56,7 @@ class Follower(asyncio.Protocol):
         self.full = self.is_behind = False
         self.transport: asyncio.Transport | None = None
         self.on_change: Callable[[Follower], None] | None = None
+        self.on_close: Callable[[], None] | None = None
 
     def take_over(self, request: web.Request, head: bytes) -> None:
         """Answer with `head` and take the connection from aiohttp, whose handler ends here."""
@@ -81,6 +84,13 @@ class Follower(asyncio.Protocol):
         if self.transport is not None:
             self.transport.close()
 
+    def cut(self, why: Ending) -> None:
+        """Close; at once where the client might never take what was written."""
+        if self.full:
+            self.abort()
+        else:
+            self.end(why)
+
     def abort(self) -> None:
         """Close at once."""
         if self.transport is not None:
@@ -104,6 +114,8 @@ class Follower(asyncio.Protocol):
         """The client is gone."""
         self.transport = None
         self._changed()
+        if self.on_close is not None:
+            self.on_close()
 
     def _changed(self) -> None:
         if self.on_change is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from headrace import metrics
+from headrace.access.principal import EVENTS
 from headrace.consumers.compression import LEAST_BYTES, compressed
 from headrace.consumers.core.feed_log import Batch
 from headrace.consumers.core.position import Position
@@ -93,4 +94,6 @@ async def answer(log: SelectedLog, batch: Batch, read: ReadRequest, mode: str, h
         headers["Content-Encoding"] = read.coding
     metrics.events_out.labels(feed, mode).inc(len(batch.records))
     metrics.bytes_out.labels(feed, mode).inc(len(body))
-    return web.Response(body=body, headers={**headers, "Content-Type": read.media_type})
+    made = web.Response(body=body, headers={**headers, "Content-Type": read.media_type})
+    made[EVENTS] = len(batch.records)
+    return made

@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from headrace.access.principal import principal_of
+from headrace.access.scopes import Action
 from headrace.consumers import follower_list, long_poll, pull
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import PositionError
@@ -84,7 +86,8 @@ class Reading:
             await self._tail.close()
 
     async def _list(self, request: web.Request) -> web.Response:
-        feeds = [summary(entry) for entry in self._catalogue.values()]
+        principal = principal_of(request)
+        feeds = [summary(entry) for entry in self._catalogue.values() if principal.sees(entry.feed.name)]
         return web.Response(body=orjson.dumps({"feeds": feeds}), headers=JSON_HEADERS)
 
     async def _describe(self, request: web.Request) -> web.Response:
@@ -119,7 +122,11 @@ class Reading:
             raise refused(feed_log, error) from None
 
     async def _followers(self, request: web.Request) -> web.Response:
-        return follower_list.answer(request, [*self._sse.fan_outs(), *self._websockets.fan_outs()])
+        principal = principal_of(request)
+        fan_outs = (*self._sse.fan_outs(), *self._websockets.fan_outs())
+        return follower_list.answer(
+            request, [one for one in fan_outs if principal.may(Action.ADMIN, one.log.entry.feed.name)]
+        )
 
     async def log(self, feed: str) -> FeedLog:
         """The log of a feed; raises `Problem` 404."""

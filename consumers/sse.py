@@ -16,15 +16,18 @@ from collections.abc import Iterator
 import orjson
 from aiohttp import web
 
+from headrace.access.principal import principal_of
 from headrace.consumers.compression import stream_chunk, stream_start
 from headrace.consumers.core.feed_log import Batch, FeedLog
 from headrace.consumers.core.position import Position
 from headrace.consumers.fan_out import FanOut
 from headrace.consumers.follower import Ending, Follower
 from headrace.consumers.long_poll import next_cursor
+from headrace.consumers.metered_follower import MeteredFollower
 from headrace.consumers.read_request import ReadRequest
 from headrace.consumers.selected_log import SelectedLog
 from headrace.consumers.selection import Selection
+from headrace.http.head import with_signals
 from headrace.settings import ServeSettings
 
 HIGH_WATER_BYTES = 256 * 1024
@@ -46,12 +49,20 @@ class ServerSentEvents:
         position = await read.position(feed_log)
         # A position that is gone is told as a status, so look before the answer begins.
         await SelectedLog(feed_log, read.selection).check(position)
+        begin = await with_signals(request, head(read.coding))
         if request.transport is None or self._draining:
             raise ConnectionResetError
         spread = random.uniform(0.8, 1.2)  # noqa: S311
-        follower = Follower(position, time.monotonic() + self._settings.live_s * spread, read.slow)
+        principal = principal_of(request)
+        closes_at_s = time.monotonic() + self._settings.live_s * spread
+        follower = (
+            MeteredFollower(position, closes_at_s, principal, read.slow)
+            if principal.metered
+            else Follower(position, closes_at_s, read.slow)
+        )
         request.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        follower.take_over(request, head(read.coding))
+        follower.take_over(request, begin)
+        follower.on_close = principal.on_end(lambda: follower.cut(Ending.UNAUTHORIZED))
         self._fan_out((feed_log, read.selection, read.coding)).add(follower)
         await asyncio.sleep(0)  # aiohttp cancels this handler here: the connection is no longer its own
         return web.Response()

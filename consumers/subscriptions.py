@@ -12,6 +12,10 @@ import orjson
 import structlog
 from aiohttp import web
 
+from headrace.access.internal_token import InternalTokens
+from headrace.access.principal import principal_of
+from headrace.access.scopes import Action
+from headrace.access.shared_keys import shared_keys
 from headrace.consumers.core.position import PositionError
 from headrace.consumers.reading import Reading
 from headrace.consumers.relay.credentials import ClientCredentials, Credentials
@@ -86,7 +90,8 @@ class Subscriptions:
         await ensure_topics(admin, TOPICS, replication_factor=self._settings.replication_factor)
         self._client = HttpClient(VET_S, guard=Guard(self._settings.webhook_allow, self._settings.webhook_ports))
         self._definitions = Definitions(kafka, admin)
-        self._owners = Owners(kafka, admin)
+        headers = InternalTokens(shared_keys(self._settings)).headers if self._settings.access == "keys" else None
+        self._owners = Owners(kafka, admin, headers)
         await asyncio.gather(self._definitions.load(), self._owners.load())
         self._started = True
 
@@ -108,6 +113,7 @@ class Subscriptions:
 
     async def _create(self, request: web.Request) -> web.Response:
         wanted = checked(Create, await request.read())
+        principal_of(request).require(Action.SUBSCRIBE, wanted.feed)
         feed_log = await self._reading.log(wanted.feed)
         await self._vet(wanted.url, wanted.credentials())
         if wanted.verify and wanted.url is None:
@@ -150,7 +156,9 @@ class Subscriptions:
 
     async def _list(self, request: web.Request) -> web.Response:
         await self._definitions.catch_up()
-        return web.json_response(page(self._definitions.values(), request.query), dumps=_dumps)
+        principal = principal_of(request)
+        seen = (s for s in self._definitions.values() if principal.may(Action.SUBSCRIBE, s.feed))
+        return web.json_response(page(seen, request.query), dumps=_dumps)
 
     async def _read(self, request: web.Request) -> web.Response:
         subscription = await self._known(request)
@@ -266,10 +274,12 @@ class Subscriptions:
     def _checked(self, request: web.Request, change: Any) -> Change:
         """The change of one that is there and is what `If-Match` says."""
         name, wanted = request.match_info["id"], request.headers.get("If-Match")
+        principal = principal_of(request)
 
         def checked_change(present: Subscription | None) -> Subscription | None:
             if present is None:
                 raise _unknown(name)
+            principal.require(Action.SUBSCRIBE, present.feed)
             if wanted is not None and wanted != "*" and present.etag not in [tag.strip() for tag in wanted.split(",")]:
                 raise Problem(
                     HTTPStatus.PRECONDITION_FAILED,
@@ -286,7 +296,9 @@ class Subscriptions:
         name = request.match_info["id"]
         if name not in self._definitions:
             raise _unknown(name)
-        return self._definitions[name]
+        subscription = self._definitions[name]
+        principal_of(request).require(Action.SUBSCRIBE, subscription.feed)
+        return subscription
 
     # Secrets
 

@@ -115,8 +115,10 @@ owned = Gauge("headrace_relay_owned_subscriptions", "Subscriptions that this rel
 
 # HTTP answers by route and status class.
 http_requests = Counter("headrace_http_requests_total", "HTTP requests answered.", ["route", "method", "status"])
+# Requests refused: by credential (401), scope (403), or the name of the quota that was used up (429).
+access_refused = Counter("headrace_access_refused_total", "Requests refused, by reason.", ["reason"])
 # Errors that were logged and went nowhere else, by part.
 errors = Counter("headrace_errors_total", "Errors, by part.", ["part"])
 # Begun at 0, so that the first error is a rise.
-for part in ("http", "position_gone", "relay", "retention", "sse", "table", "tail"):
+for part in ("access", "http", "jwks", "position_gone", "relay", "retention", "sse", "table", "tail"):
     errors.labels(part)

@@ -64,7 +64,7 @@ def secret_keys(settings: SecretsSettings) -> tuple[SecretKey, ...]:
         found += _from_file(settings.secret_keys_file)
     if len({key.id for key in found}) < len(found):
         raise Misconfigured(f"Two keys in {VARIABLE} and {FILE_VARIABLE} have the same id: give each its own.")
-    if not found and not _is_loopback(settings.host):
+    if not found and not is_loopback(settings.host):
         raise Misconfigured(
             f"Secrets of subscriptions are encrypted before they are stored, and there is no key. Set {VARIABLE}, the "
             f"same for every gateway and relay. {HOW}"
@@ -99,7 +99,8 @@ def _key(entry: str, number: int, source: str) -> SecretKey:
     return SecretKey(match[1], base64.b64decode(match[2]))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

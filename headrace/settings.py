@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -35,6 +35,11 @@ class Settings(BaseSettings):
     log_level: str = Field("info", description="debug, info, warning or error.")
     log_format: str = Field("auto", description="json, console, or auto: console on a terminal, else json.")
     host: str = Field("127.0.0.1", description="The address that a service listens on.")
+    access: Literal["open", "keys"] = Field(
+        "open",
+        description="open: everybody may do everything, and services listen on the loopback interface only; keys: only "
+        "who has a key or a token (docs/access.md). The same for every service.",
+    )
     drain_s: float = Field(10.0, description="How long a service may take to finish its work after SIGTERM.")
 
     def schema_registry(self) -> dict[str, str | int]:
@@ -61,7 +66,48 @@ def kafka_properties(environ: Mapping[str, str]) -> dict[str, str | int | float 
     }
 
 
-class IngestSettings(Settings):
+def _list(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Limit = Annotated[float, Field(gt=0)] | None
+
+
+class AccessSettings(Settings):
+    """Access: in gateway, ingest and serve, where `HEADRACE_ACCESS` is `keys`."""
+
+    admin_key: SecretStr | None = Field(
+        None,
+        description="A key that may do everything, `hr_<id>_<secret>`, to begin with; `headrace keys generate` makes "
+        "one. Others are in Kafka.",
+    )
+    jwks_url: str | None = Field(
+        None, description="The keys that JWTs are verified with, a JWK Set: an https URL, or a file."
+    )
+    jwt_issuer: str | None = Field(None, description="What the claim `iss` of a JWT must be.")
+    jwt_audience: str | None = Field(None, description="What the claim `aud` of a JWT must be, or hold.")
+    quota_requests_per_s: Limit = Field(
+        None, description="Of each key without a limit of its own, and each JWT's `sub`."
+    )
+    quota_events_per_s: Limit = Field(None, description="The same, for events read and written.")
+    quota_bytes_per_s: Limit = Field(None, description="The same, for bytes of bodies, both ways.")
+    quota_connections: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="The same, for requests under way and open streams."
+    )
+    address_requests_per_s: Limit = Field(
+        None, description="Of each address, whoever asks; not for use behind a proxy, whose address all clients share."
+    )
+    address_events_per_s: Limit = Field(None, description="The same, for events.")
+    address_bytes_per_s: Limit = Field(None, description="The same, for bytes.")
+    address_connections: Annotated[int, Field(gt=0)] | None = Field(None, description="The same, for connections.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_list)] = Field(
+        (),
+        description="Origins whose pages may use the API, `https://app.example,https://other.example`, or `*` for all; "
+        "also where access is open.",
+    )
+
+
+class IngestSettings(AccessSettings):
     """The writing API."""
 
     port: int = Field(8081, description="Port of `headrace ingest`.", alias="HEADRACE_INGEST_PORT")
@@ -113,10 +159,6 @@ def _networks(value: object) -> object:
     return found
 
 
-def _list(value: object) -> object:
-    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
 class WebhookSettings(Settings):
     """Where webhooks may go: for relays and for what registers subscriptions, the same for both."""
 
@@ -134,7 +176,7 @@ class WebhookSettings(Settings):
     )
 
 
-class ServeSettings(SecretsSettings, WebhookSettings):
+class ServeSettings(SecretsSettings, WebhookSettings, AccessSettings):
     """The reading and admin API."""
 
     port: int = Field(8080, description="Port of `headrace serve`.", alias="HEADRACE_SERVE_PORT")
@@ -248,6 +290,7 @@ class ClientSettings(BaseSettings):
     )
 
     url: str = Field("http://127.0.0.1:8080", description="The gateway that the commands talk to.")
+    api_key: SecretStr | None = Field(None, description="The key, or JWT, that they show to it.")
 
 
 def reference_page() -> str:
@@ -263,6 +306,7 @@ def reference_page() -> str:
     ]
     kinds: tuple[type[BaseSettings], ...] = (
         Settings,
+        AccessSettings,
         GatewaySettings,
         IngestSettings,
         ServeSettings,

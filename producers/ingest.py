@@ -14,6 +14,7 @@ from aiohttp import web
 from confluent_kafka import KafkaError
 
 from headrace import metrics
+from headrace.access.principal import EVENTS
 from headrace.http.problems import Problem, unavailable
 from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import Ack, Outgoing, ProducerBridge, QueueFull
@@ -173,7 +174,9 @@ def answer(results: list[Result]) -> web.Response:
     """200 where all were written, 207 where some were, else a problem with the reasons of each."""
     rejected = any(isinstance(result, Rejected) for result in results)
     body = orjson.dumps({"events": told(results)})
-    return web.Response(status=207 if rejected else 200, body=body, content_type="application/json")
+    made = web.Response(status=207 if rejected else 200, body=body, content_type="application/json")
+    made[EVENTS] = len(results)
+    return made
 
 
 def told(results: list[Result]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -23,9 +23,15 @@ PASSED_ON = ("Content-Type", "Cache-Control", "Retry-After", "Stream-Next-Offset
 
 
 class Owners:
-    """The relays that announced themselves as owners, by partition of `headrace.positions`."""
+    """The relays that announced themselves as owners, by partition of `headrace.positions`.
 
-    def __init__(self, kafka: Mapping[str, Any], admin: AdminClient) -> None:
+    `headers` makes those of every call: what a relay asks for where access is not open.
+    """
+
+    def __init__(
+        self, kafka: Mapping[str, Any], admin: AdminClient, headers: Callable[[], Mapping[str, str]] | None = None
+    ) -> None:
+        self._headers = headers
         self._addresses: Table[str] = Table(
             kafka, admin, OWNERS.name, lambda value: str(orjson.loads(value)["address"])
         )
@@ -69,7 +75,8 @@ class Owners:
             asked.cancel()
 
     async def _call(self, address: str, method: str, path: str, body: bytes) -> web.Response:
-        async with self._session.request(method, f"http://{address}{path}", data=body) as answer:
+        headers = None if self._headers is None else self._headers()
+        async with self._session.request(method, f"http://{address}{path}", data=body, headers=headers) as answer:
             if answer.status == HTTPStatus.MISDIRECTED_REQUEST:
                 raise _NotTheOwner
             headers = {name: answer.headers[name] for name in PASSED_ON if name in answer.headers}

@@ -8,9 +8,12 @@ import random
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
+from headrace.access.principal import Everybody, principal_of
+from headrace.access.scopes import Action
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position
 from headrace.consumers.fan_out import KEEP_ALIVE_S, SLICE, FanOut
@@ -51,7 +54,8 @@ class WebSockets:
         if agreed.subprotocol == session.SUBPROTOCOL:
             socket = self._take_over(request, agreed, ())
             feed, flush_s = feed_log.entry.feed.name, self._settings.flush_s
-            self._sessions[socket] = Session(socket, feed, self._open_log, self._publish, flush_s)
+            open_log, publish = self._allowed(principal_of(request))
+            self._sessions[socket] = Session(socket, feed, open_log, publish, flush_s)
             if self._watching is None:
                 self._watching = asyncio.ensure_future(self._watch())
         else:
@@ -83,7 +87,30 @@ class WebSockets:
         self._sessions[socket] = None
         request.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         socket.take_over(request, agreed.head(**headers))
+        socket.on_close = principal_of(request).on_end(lambda: self._revoked(socket))
         return socket
+
+    def _allowed(self, principal: Everybody) -> tuple[OpenLog, Publish | None]:
+        """What a session may call: a socket leads to other feeds than the one of its URL."""
+        publish_any = self._publish
+
+        async def open_log(feed: str) -> FeedLog:
+            principal.require(Action.READ, feed)
+            return await self._open_log(feed)
+
+        async def publish(feed: str, events: list[Any]) -> list[dict[str, Any]]:
+            principal.require(Action.PUBLISH, feed)
+            assert publish_any is not None
+            return await publish_any(feed, events)
+
+        return open_log, None if publish_any is None else publish
+
+    def _revoked(self, socket: Socket) -> None:
+        found = self._sessions.get(socket)
+        if found is None or socket.full:
+            socket.cut(Ending.UNAUTHORIZED)
+        else:
+            found.end(Ending.UNAUTHORIZED)
 
     def fan_outs(self) -> Iterator[FanOut]:
         """Those of clients that just get the events."""

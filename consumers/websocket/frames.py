@@ -35,6 +35,8 @@ class CloseCode(enum.IntEnum):
     TRY_AGAIN_LATER = 1013
     RESUME = 4000
     """The planned end of a long connection: come again at once, with the last offset."""
+    UNAUTHORIZED = 4401
+    """As HTTP's 401: the credential was revoked or has expired."""
     GONE = 4410
     """As HTTP's 410: the events after the position, or the topic, are no more."""
 

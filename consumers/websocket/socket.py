@@ -25,6 +25,7 @@ CODES = {
     Ending.GONE: CloseCode.GONE,
     Ending.KAFKA_AWAY: CloseCode.TRY_AGAIN_LATER,
     Ending.FAILED: CloseCode.INTERNAL_ERROR,
+    Ending.UNAUTHORIZED: CloseCode.UNAUTHORIZED,
 }
 
 

@@ -12,6 +12,7 @@ from headrace import __version__
 from headrace.cli.broker import broker
 from headrace.cli.gateway import gateway
 from headrace.cli.ingest import ingest
+from headrace.cli.keys import keys
 from headrace.cli.listen import listen
 from headrace.cli.pull import pull
 from headrace.cli.relay import relay
@@ -38,6 +39,7 @@ for command in (up, broker, gateway, ingest, relay, serve, worker, pull, subscri
 app.add_typer(subscriptions, name="subscriptions")
 app.add_typer(schemas, name="schemas")
 app.add_typer(secrets, name="secrets")
+app.add_typer(keys, name="keys")
 app.add_typer(source, name="source")
 
 
@@ -49,6 +51,7 @@ EXTRAS = {
         "fastavro",
         "faust",
         "httptools",
+        "joserfc",
         "prometheus_client",
         "uvloop",
         "zstandard",

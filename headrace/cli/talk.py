@@ -50,7 +50,9 @@ async def _talk(url: str | None, work: Callable[[Client], Awaitable[None]]) -> N
 
     _end_early()
     try:
-        client = Client(url or ClientSettings().url, patience_s=0.0)
+        settings = ClientSettings()
+        key = None if settings.api_key is None else settings.api_key.get_secret_value()
+        client = Client(url or settings.url, key=key, patience_s=0.0)
     except ValueError as error:
         raise Failure(f"{error}. Check --url and HEADRACE_URL.") from None
     async with client:

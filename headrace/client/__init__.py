@@ -11,6 +11,7 @@ from headrace.client.event import Event, NewEvent
 from headrace.client.feed import Feed
 from headrace.client.page import Page
 from headrace.client.problems import (
+    AccessDenied,
     BadRequest,
     Conflict,
     FeedNotFound,
@@ -39,6 +40,7 @@ from headrace.client.subscriptions import Subscriptions
 from headrace.client.work import Delivery, PullSubscription, Retry
 
 __all__ = [
+    "AccessDenied",
     "Attempt",
     "BadRequest",
     "Basic",

@@ -28,11 +28,12 @@ class Client:
                 for event in page.events: ...
 
     While the gateway is away every call asks again, for `patience_s` seconds, before it raises `Unavailable`; what
-    must not be done twice is asked again only where nothing was sent. All errors are `HeadraceError`.
+    must not be done twice is asked again only where nothing was sent. `key` is an API key or a JWT, where the gateway
+    asks for one. All errors are `HeadraceError`.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, patience_s: float = 30.0) -> None:
-        self._exchange = Exchange(url, patience_s)
+    def __init__(self, url: str = DEFAULT_URL, *, key: str | None = None, patience_s: float = 30.0) -> None:
+        self._exchange = Exchange(url, patience_s, key)
         self.subscriptions = Subscriptions(self._exchange)
 
     @property

@@ -52,14 +52,17 @@ class Answer:
 
 
 class Exchange:
-    """Asks one gateway. `patience_s`: how long it is asked again, at least, when it is away."""
+    """Asks one gateway. `patience_s`: how long it is asked again, at least, when it is away. `key` is shown to it."""
 
-    def __init__(self, url: str, patience_s: float) -> None:
+    def __init__(self, url: str, patience_s: float, key: str | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is not the URL of a gateway, such as http://127.0.0.1:8080")
         self.url = url.rstrip("/")
         self.patience_s = patience_s
+        self._headers = {"User-Agent": f"headrace-client/{__version__}"}
+        if key is not None:
+            self._headers["Authorization"] = f"Bearer {key}"
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -97,7 +100,7 @@ class Exchange:
 
     async def _once(self, request: Request) -> Answer:
         if self._session is None:
-            self._session = aiohttp.ClientSession(headers={"User-Agent": f"headrace-client/{__version__}"})
+            self._session = aiohttp.ClientSession(headers=self._headers)
         try:
             async with self._session.request(
                 request.method,

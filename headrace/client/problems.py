@@ -29,6 +29,10 @@ class BadRequest(HeadraceError):
         return [dict(error) for error in found] if isinstance(found, list) else []
 
 
+class AccessDenied(HeadraceError):
+    """401 or 403: the gateway asks for a key, or for a scope that the key lacks."""
+
+
 class NotFound(HeadraceError):
     """404: there is no such thing."""
 
@@ -97,6 +101,8 @@ def error_of(
         case 429 | 502 | 503 | 504:
             wait_s = retry_after_s(headers.get("Retry-After"))
             return Unavailable(detail, status=status, problem=problem, retry_after_s=wait_s)
+        case 401 | 403:
+            return AccessDenied(detail, status=status, problem=problem)
         case 404:
             return not_found(detail, status=status, problem=problem)
         case 409:

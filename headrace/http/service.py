@@ -17,6 +17,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headrace import logs
+from headrace.access.parts import access_parts
 from headrace.http.problems import problem_details
 from headrace.settings import Settings
 
@@ -50,6 +51,14 @@ class MayFail(Part, Protocol):
         """Wait until it can't go on, and raise why. Called once it has started."""
 
 
+@runtime_checkable
+class Surrounds(Part, Protocol):
+    """A part that stands before the handlers of all parts."""
+
+    def install(self, app: web.Application) -> None:
+        """Add its middleware and signals; after those of parts before it."""
+
+
 def build_app(parts: Sequence[Part]) -> web.Application:
     """One application of all the parts, with `/metrics`, `/healthz` and `/readyz`."""
     app = web.Application(middlewares=[problem_details])
@@ -59,6 +68,9 @@ def build_app(parts: Sequence[Part]) -> web.Application:
         body = orjson.dumps({"ready": not troubles, "troubles": troubles})
         return web.Response(status=503 if troubles else 200, body=body, content_type="application/json")
 
+    for part in parts:
+        if isinstance(part, Surrounds):
+            part.install(app)
     app.add_routes([web.get("/healthz", _healthy), web.get("/readyz", ready), web.get("/metrics", _metrics)])
     for part in parts:
         app.add_routes(part.routes())
@@ -76,7 +88,8 @@ async def _metrics(request: web.Request) -> web.Response:
 def run_service(name: str, settings: Settings, port: int, make_parts: Callable[[], Sequence[Part]]) -> None:
     """Run until SIGTERM or SIGINT, or until a part fails; then drain for at most `settings.drain_s`. Blocks.
 
-    `make_parts` is called on the event loop. Raises `OSError` where the port is taken, `SystemExit` 1 after a failure.
+    `make_parts` is called on the event loop; what checks access comes before its parts. Raises `Misconfigured`,
+    `OSError` where the port is taken, `SystemExit` 1 after a failure.
     """
     logs.configure(settings.log_level, settings.log_format)
     # Followers and webhook requests each hold a descriptor: take as many as the system allows.
@@ -97,7 +110,7 @@ async def _serve(
     stop, listening = asyncio.Event(), asyncio.Event()
 
     async def serve() -> BaseException | None:
-        parts = make_parts()
+        parts = [*access_parts(settings), *make_parts()]
         async with serving(parts, host=settings.host, port=port, drain_s=settings.drain_s):
             listening.set()
             log.info("listening", service=name, host=settings.host, port=port)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import uvloop
 
 from headrace import logs
+from headrace.access.parts import access_parts
 from headrace.http.service import serving
 from headrace.producers.replay.replay import Replay, Standing
 from headrace.settings import SourceSettings
@@ -33,7 +34,9 @@ async def _run(settings: SourceSettings, make: Callable[[], Replay]) -> list[Sta
 
     async def work() -> list[Standing]:
         nonlocal begun
-        async with serving([replay], host=settings.host, port=settings.port, drain_s=settings.drain_s):
+        async with serving(
+            [*access_parts(settings), replay], host=settings.host, port=settings.port, drain_s=settings.drain_s
+        ):
             begun = True
             return await replay.run()
 

@@ -14,6 +14,8 @@ from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.network import Network
 from testcontainers.core.wait_strategies import ExecWaitStrategy, HealthcheckWaitStrategy
 
+from headrace.access.api_key import new_key_text
+
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 RECEIVER_PORT = 9000
 ENGINES_NETWORKS = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
@@ -32,6 +34,7 @@ class Services:
     image: str
     network: Network
     containers: dict[str, DockerContainer] = field(default_factory=dict)
+    admin_key: str = field(default_factory=new_key_text)
     volume: str = field(default_factory=lambda: f"headrace-test-{secrets.token_hex(6)}")
 
     def start_kafka(self, image: str) -> None:
@@ -55,7 +58,9 @@ class Services:
         """Start a service with no more rights than compose.yaml gives it. Does not wait."""
         service = self._confined(command).with_env("HEADRACE_BOOTSTRAP_SERVERS", "kafka:9092").with_exposed_ports(port)
         if name in KEYHOLDERS:
-            service.with_env("HEADRACE_SECRET_KEYS_FILE", f"{SECRETS}/keys").with_volume_mapping(self.volume, SECRETS)
+            service.with_env("HEADRACE_ADMIN_KEY", self.admin_key).with_env(
+                "HEADRACE_SECRET_KEYS_FILE", f"{SECRETS}/keys"
+            ).with_volume_mapping(self.volume, SECRETS)
         self._start(name, service)
 
     def make_secret_key(self) -> None:

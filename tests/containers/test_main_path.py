@@ -19,8 +19,9 @@ START_S = 120.0
 
 
 @pytest.fixture(scope="module")
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(raise_for_status=True) as session:
+async def http(services: Services) -> AsyncIterator[aiohttp.ClientSession]:
+    headers = {"Authorization": f"Bearer {services.admin_key}"}
+    async with aiohttp.ClientSession(raise_for_status=True, headers=headers) as session:
         yield session
 
 
@@ -84,6 +85,24 @@ async def test_every_service_tells_its_metrics(
             told = re.search(rf"^{re.escape(series)} (\S+)$", await answer.text(), re.MULTILINE)
         assert told is not None, f"{service} does not tell {series}"
         assert float(told[1]) > 0
+
+
+async def test_without_a_key_of_the_api_nothing_is_answered(services: Services) -> None:
+    for service, port, path in (("gateway", 8080, "/v1/feeds"), ("relay", 8083, "/v1/subscriptions/any")):
+        async with aiohttp.request("GET", f"{services.url(service, port)}{path}") as answer:
+            assert answer.status == 401, service
+
+
+async def test_a_key_that_is_made_beside_a_running_gateway_is_taken(services: Services) -> None:
+    made = services.containers["gateway"].exec(["headrace", "keys", "create", "--name", "me", "--scope", "read:*"])
+    key = made.output.decode().split()[0]
+
+    async def taken() -> bool:
+        headers = {"X-API-Key": key}
+        async with aiohttp.request("GET", f"{services.url('gateway', 8080)}/v1/feeds", headers=headers) as answer:
+            return answer.status == 200
+
+    await until(taken)
 
 
 def test_a_service_runs_without_root_and_its_image_has_no_compiler(services: Services) -> None:
