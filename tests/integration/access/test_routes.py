@@ -25,7 +25,7 @@ async def test_health_and_metrics_are_free(gateway: Any, path: str) -> None:
 
 @pytest.mark.parametrize(("method", "path"), KNOWN)
 async def test_nothing_else_is_answered_without_a_key(gateway: Any, method: str, path: str) -> None:
-    status, headers, body = await gateway.call(method, path.format(feed=FEED, id="any"))
+    status, headers, body = await gateway.call(method, path.format(feed=FEED, id="any", name="any"))
     assert status == 401
     assert headers["WWW-Authenticate"] == 'Bearer realm="headrace"'
     assert "headrace keys create" in body["detail"]
@@ -78,7 +78,7 @@ async def test_a_subscription_is_seen_and_changed_only_by_who_may_subscribe_to_i
 
     for method, path in KNOWN:
         if "{id}" in path:
-            status, _, body = await gateway.call(method, path.format(id="of-the-shop"), bank, json={})
+            status, _, body = await gateway.call(method, path.format(id="of-the-shop", name="any"), bank, json={})
             assert (status, body["missing_scopes"]) == (403, [f"subscribe:{FEED}"]), (method, path)
     assert (await gateway.call("GET", "/v1/subscriptions", bank))[2]["subscriptions"] == []
     (seen,) = (await gateway.call("GET", "/v1/subscriptions", shop))[2]["subscriptions"]
