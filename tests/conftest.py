@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+from aiohttp import web_app
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from headrace.broker import EmbeddedBroker
@@ -16,6 +18,14 @@ NewTopicFactory = Callable[..., str]
 
 # All services of a session, in this process and in others, open each other's secrets.
 os.environ.setdefault("HEADRACE_SECRET_KEYS", new_secret_key())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def services_let_go() -> Iterator[None]:
+    """aiohttp remembers handlers and so whole services, and a process can have no more than 1,024 Kafka clients."""
+    yield
+    web_app._cached_build_middleware.cache_clear()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
