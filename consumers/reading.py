@@ -123,7 +123,7 @@ class Reading:
 
     async def _followers(self, request: web.Request) -> web.Response:
         principal = principal_of(request)
-        fan_outs = (*self._sse.fan_outs(), *self._websockets.fan_outs())
+        fan_outs = (*self._sse.fan_outs, *self._websockets.fan_outs)
         return follower_list.answer(
             request, [one for one in fan_outs if principal.may(Action.ADMIN, one.log.entry.feed.name)]
         )

@@ -9,9 +9,6 @@ at last.
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from collections.abc import Iterator
 
 import orjson
 from aiohttp import web
@@ -20,20 +17,16 @@ from headrace.access.principal import principal_of
 from headrace.consumers.compression import stream_chunk, stream_start
 from headrace.consumers.core.feed_log import Batch, FeedLog
 from headrace.consumers.core.position import Position
-from headrace.consumers.fan_out import FanOut
+from headrace.consumers.fan_outs import FanOuts, planned_end_s
 from headrace.consumers.follower import Ending, Follower
 from headrace.consumers.long_poll import next_cursor
 from headrace.consumers.metered_follower import MeteredFollower
 from headrace.consumers.read_request import ReadRequest
 from headrace.consumers.selected_log import SelectedLog
-from headrace.consumers.selection import Selection
 from headrace.http.head import with_signals
 from headrace.settings import ServeSettings
 
 HIGH_WATER_BYTES = 256 * 1024
-
-_Kind = tuple[FeedLog, Selection, str | None]
-"""Followers of one kind share a fan-out."""
 
 
 class ServerSentEvents:
@@ -41,7 +34,7 @@ class ServerSentEvents:
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
-        self._fan_outs: dict[_Kind, FanOut] = {}
+        self.fan_outs: FanOuts[str | None] = FanOuts("sse", settings, SseFrames)
         self._draining = False
 
     async def answer(self, request: web.Request, feed_log: FeedLog, read: ReadRequest) -> web.StreamResponse:
@@ -52,9 +45,8 @@ class ServerSentEvents:
         begin = await with_signals(request, head(read.coding))
         if request.transport is None or self._draining:
             raise ConnectionResetError
-        spread = random.uniform(0.8, 1.2)  # noqa: S311
         principal = principal_of(request)
-        closes_at_s = time.monotonic() + self._settings.live_s * spread
+        closes_at_s = planned_end_s(self._settings.live_s)
         follower = (
             MeteredFollower(position, closes_at_s, principal, read.slow)
             if principal.metered
@@ -63,39 +55,14 @@ class ServerSentEvents:
         request.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         follower.take_over(request, begin)
         follower.on_close = principal.on_end(lambda: follower.cut(Ending.UNAUTHORIZED))
-        self._fan_out((feed_log, read.selection, read.coding)).add(follower)
+        self.fan_outs.of(feed_log, read.selection, read.coding).add(follower)
         await asyncio.sleep(0)  # aiohttp cancels this handler here: the connection is no longer its own
         return web.Response()
-
-    def fan_outs(self) -> Iterator[FanOut]:
-        """All that there are now."""
-        yield from self._fan_outs.values()
-
-    def _fan_out(self, kind: _Kind) -> FanOut:
-        found = self._fan_outs.get(kind)
-        if found is None:
-            feed_log, selection, coding = kind
-            settings = self._settings
-            found = self._fan_outs[kind] = FanOut(
-                SelectedLog(feed_log, selection),
-                SseFrames(feed_log, coding),
-                "sse",
-                settings.flush_s,
-                settings.heartbeat_s,
-                settings.slow_s,
-                lambda: self._end(kind),
-            )
-        return found
-
-    def _end(self, kind: _Kind) -> None:
-        if (idle := self._fan_outs.pop(kind, None)) is not None:
-            idle.end(Ending.RESUME)
 
     def drain(self) -> None:
         """Close all connections; their clients resume elsewhere."""
         self._draining = True
-        for fan_out in list(self._fan_outs.values()):
-            fan_out.end(Ending.GOING_AWAY)
+        self.fan_outs.end(Ending.GOING_AWAY)
 
 
 class SseFrames:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +14,8 @@ from headrace.access.principal import Everybody, principal_of
 from headrace.access.scopes import Action
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position
-from headrace.consumers.fan_out import KEEP_ALIVE_S, SLICE, FanOut
+from headrace.consumers.fan_out import KEEP_ALIVE_S, SLICE
+from headrace.consumers.fan_outs import FanOuts, planned_end_s
 from headrace.consumers.follower import Ending
 from headrace.consumers.read_request import parse
 from headrace.consumers.selected_log import SelectedLog
@@ -31,9 +30,6 @@ from headrace.consumers.websocket.subscription import MODE, OpenLog
 from headrace.http.problems import Problem
 from headrace.settings import ServeSettings
 
-_Kind = tuple[FeedLog, Selection, Deflate | None]
-"""Clients of one kind share a fan-out."""
-
 
 class WebSockets:
     """All WebSocket connections of a service: a fan-out for each feed and compression, a session for each client."""
@@ -42,7 +38,8 @@ class WebSockets:
         self._settings = settings
         self._open_log = open_log
         self._publish = publish
-        self._fan_outs: dict[_Kind, FanOut] = {}
+        # Those of clients that just get the events.
+        self.fan_outs: FanOuts[Deflate | None] = FanOuts(MODE, settings, stream.StreamFrames)
         self._sessions: dict[Socket, Session | None] = {}
         self._watching: asyncio.Task[None] | None = None
         self._all_lost = asyncio.Event()
@@ -63,7 +60,7 @@ class WebSockets:
             socket = self._take_over(request, agreed, position, Stream_Next_Offset=feed_log.token(position))
             socket.on_message = lambda opcode, payload: _take_nothing(socket, opcode)
             socket.reason = feed_log.token
-            self._fan_out((feed_log, selection, agreed.deflate)).add(socket)
+            self.fan_outs.of(feed_log, selection, agreed.deflate).add(socket)
         await asyncio.sleep(0)  # aiohttp cancels this handler here: the connection is no longer its own
         return web.Response()
 
@@ -80,8 +77,7 @@ class WebSockets:
     def _take_over(self, request: web.Request, agreed: Handshake, position: Position, **headers: str) -> Socket:
         if request.transport is None or self._draining:
             raise ConnectionResetError
-        spread = random.uniform(0.8, 1.2)  # noqa: S311
-        closes_at_s = time.monotonic() + self._settings.live_s * spread
+        closes_at_s = planned_end_s(self._settings.live_s)
         socket = Socket(position, closes_at_s, self._settings.websocket_message_bytes, agreed.deflate)
         socket.on_lost = self._lost
         self._sessions[socket] = None
@@ -112,30 +108,6 @@ class WebSockets:
         else:
             found.end(Ending.UNAUTHORIZED)
 
-    def fan_outs(self) -> Iterator[FanOut]:
-        """Those of clients that just get the events."""
-        yield from self._fan_outs.values()
-
-    def _fan_out(self, kind: _Kind) -> FanOut:
-        found = self._fan_outs.get(kind)
-        if found is None:
-            feed_log, selection, deflate = kind
-            settings = self._settings
-            found = self._fan_outs[kind] = FanOut(
-                SelectedLog(feed_log, selection),
-                stream.StreamFrames(feed_log, deflate),
-                MODE,
-                settings.flush_s,
-                settings.heartbeat_s,
-                settings.slow_s,
-                lambda: self._end(kind),
-            )
-        return found
-
-    def _end(self, kind: _Kind) -> None:
-        if (idle := self._fan_outs.pop(kind, None)) is not None:
-            idle.end(Ending.RESUME)
-
     def _lost(self, socket: Socket) -> None:
         del self._sessions[socket]
         if not self._sessions:
@@ -156,8 +128,7 @@ class WebSockets:
         self._draining = True
         if self._watching is not None:
             self._watching.cancel()
-        for fan_out in list(self._fan_outs.values()):
-            fan_out.end(Ending.GOING_AWAY)
+        self.fan_outs.end(Ending.GOING_AWAY)
         await asyncio.gather(*(found.drain() for found in self._sessions.values() if found is not None))
         if self._sessions:
             self._all_lost.clear()
