@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from http import HTTPStatus
 
 import orjson
@@ -50,9 +50,8 @@ class PullCalls:
         wanted = checked(Lease, await request.read())
         if puller.subscription.state != "active":
             raise Problem(HTTPStatus.CONFLICT, f"The subscription is {puller.subscription.state}; resume it first.")
-        async with self._owned.certain(puller.subscription.id):
-            with _told():
-                deliveries = await puller.lease(wanted.max_events, wanted.wait_s, wanted.lease_s)
+        async with self._asking(puller):
+            deliveries = await puller.lease(wanted.max_events, wanted.wait_s, wanted.lease_s)
         return _answer(_deliveries(deliveries))
 
     async def _ack(self, request: web.Request) -> web.Response:
@@ -60,9 +59,8 @@ class PullCalls:
         wanted = checked(Acknowledge, await request.read())
         if wanted.ack_ids is not None:
             puller = self._owned.puller(request)
-            async with self._owned.certain(puller.subscription.id):
-                with _told():
-                    refused = await puller.ack(wanted.ack_ids)
+            async with self._asking(puller):
+                refused = await puller.ack(wanted.ack_ids)
             return _answer(_outcome("acked", wanted.ack_ids, refused))
         name = self._owned.running(request).subscription.id
         async with self._owned.owner.lock(name):
@@ -72,9 +70,8 @@ class PullCalls:
             except PositionError as error:
                 raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
             if isinstance(runner, Puller):
-                async with self._owned.certain(name):
-                    with _told():
-                        await runner.acknowledge(position)
+                async with self._asking(runner):
+                    await runner.acknowledge(position)
             else:
                 async with self._owned.confirmed(name):
                     await carried_out(self._owned.owner.acknowledge(runner, position))
@@ -85,18 +82,27 @@ class PullCalls:
     async def _nack(self, request: web.Request) -> web.Response:
         puller = self._owned.puller(request)
         wanted = checked(Nack, await request.read())
-        async with self._owned.certain(puller.subscription.id):
-            with _told():
-                refused = await puller.nack(wanted.ack_ids, wanted.delay_s)
+        async with self._asking(puller):
+            refused = await puller.nack(wanted.ack_ids, wanted.delay_s)
         return _answer(_outcome("nacked", wanted.ack_ids, refused))
 
     async def _extend(self, request: web.Request) -> web.Response:
         puller = self._owned.puller(request)
         wanted = checked(Extend, await request.read())
-        async with self._owned.certain(puller.subscription.id):
-            with _told():
-                refused = await puller.extend(wanted.ack_ids, wanted.lease_s)
+        async with self._asking(puller):
+            refused = await puller.extend(wanted.ack_ids, wanted.lease_s)
         return _answer(_outcome("extended", wanted.ack_ids, refused))
+
+    @contextlib.asynccontextmanager
+    async def _asking(self, puller: Puller) -> AsyncIterator[None]:
+        """Ask a puller as the certain owner; what keeps it from answering is told as a problem."""
+        async with self._owned.certain(puller.subscription.id):
+            try:
+                yield
+            except Stopped:
+                raise not_the_owner() from None
+            except (Undelivered, QueueFull) as error:
+                raise unavailable(f"Kafka did not take what must be noted first ({error}); ask again.") from None
 
 
 def _deliveries(deliveries: Sequence[Delivery]) -> bytes:
@@ -112,13 +118,3 @@ def _outcome(what: str, ack_ids: Sequence[str], refused: Mapping[str, str]) -> b
 
 def _answer(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except Stopped:
-        raise not_the_owner() from None
-    except (Undelivered, QueueFull) as error:
-        raise unavailable(f"Kafka did not take what must be noted first ({error}); ask again.") from None
