@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from aiohttp import hdrs, web
 
 from headrace.http.problems import Handler
+from headrace.http.still import Still
 
 EXPOSED = ", ".join(
     (
@@ -34,7 +35,7 @@ MAX_AGE_S = 7200
 """Browsers keep no preflight for longer."""
 
 
-class Cors:
+class Cors(Still):
     """The part of a service that lets pages of other origins in. Credentials are never cookies, so none are allowed."""
 
     def __init__(self, origins: Sequence[str]) -> None:
@@ -75,22 +76,3 @@ class Cors:
             return "*"
         origin = request.headers.get(hdrs.ORIGIN)
         return origin if origin in self._origins else None
-
-    # A part that has nothing of its own to run.
-
-    def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """None."""
-        return ()
-
-    async def start(self) -> None:
-        """Nothing to connect to."""
-
-    def trouble(self) -> str | None:
-        """Never any."""
-        return None
-
-    async def drain(self) -> None:
-        """Nothing here lives long."""
-
-    async def close(self) -> None:
-        """Nothing is held."""

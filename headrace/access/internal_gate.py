@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -10,10 +10,11 @@ from headrace.access.gate import unauthorized
 from headrace.access.internal_token import InternalTokens
 from headrace.access.rules import rule_of
 from headrace.http.problems import Handler
+from headrace.http.still import Still
 from headrace.secret_keys import SecretKey
 
 
-class InternalGate:
+class InternalGate(Still):
     """Lets everybody see metrics and health, and nobody else in but who holds the shared keys."""
 
     def __init__(self, keys: Sequence[SecretKey]) -> None:
@@ -31,20 +32,3 @@ class InternalGate:
             if self._tokens is None or scheme.lower() != "bearer" or not self._tokens.holds(token):
                 raise unauthorized("Only gateways with the same HEADRACE_SECRET_KEYS may call this: ask one of them.")
         return await handler(request)
-
-    def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """None."""
-        return ()
-
-    async def start(self) -> None:
-        """Nothing to connect to."""
-
-    def trouble(self) -> str | None:
-        """Never any."""
-        return None
-
-    async def drain(self) -> None:
-        """Nothing here lives long."""
-
-    async def close(self) -> None:
-        """Nothing is held."""
