@@ -125,9 +125,7 @@ class HttpClient:
         self._idle.setdefault(origin, []).append(connection)
         self._kept[connection] = origin
         if len(self._kept) > MAX_IDLE:
-            oldest = next(iter(self._kept))
-            self._idle[self._kept.pop(oldest)].remove(oldest)
-            oldest.abort()
+            self._drop(next(iter(self._kept)))
 
     def _take(self, target: Target) -> Connection | None:
         pool = self._idle.get(target.origin)
@@ -144,15 +142,14 @@ class HttpClient:
     def sweep(self) -> None:
         """Close connections that were not used for a while; call it now and then."""
         oldest_s = asyncio.get_running_loop().time() - IDLE_S
-        for origin, pool in list(self._idle.items()):
-            kept = [c for c in pool if c.reusable and c.idle_since_s >= oldest_s]
-            for connection in set(pool) - set(kept):
-                del self._kept[connection]
-                connection.abort()
-            if kept:
-                self._idle[origin] = kept
-            else:
-                del self._idle[origin]
+        for connection in list(self._kept):
+            if not connection.reusable or connection.idle_since_s < oldest_s:
+                self._drop(connection)
+        self._idle = {origin: pool for origin, pool in self._idle.items() if pool}
+
+    def _drop(self, connection: Connection) -> None:
+        self._idle[self._kept.pop(connection)].remove(connection)
+        connection.abort()
 
     def close(self) -> None:
         """Close all idle connections."""

@@ -41,6 +41,7 @@ class Journal:
         self._interval_s = interval_s
         self._dirty: dict[str, Callable[[], Snapshot]] = {}
         self._reports: list[Outgoing] = []
+        self.reports_fail = False
         self._writing = asyncio.Lock()
         # Those that wait for a position to be written, by subscription; and the task that writes for them.
         self._wanted: dict[str, list[asyncio.Future[None]]] = {}
@@ -135,6 +136,7 @@ class Journal:
                 metrics.errors.labels("relay").inc()
             else:
                 failed.append((report, result))
+        self.reports_fail = bool(failed)
         if failed:
             self._reports = [report for report, _ in failed] + self._reports
             raise Undelivered(failed[0][1])

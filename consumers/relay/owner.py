@@ -166,14 +166,18 @@ class Owner:
     async def announce(self) -> None:
         """Say again what is owned: a relay that was frozen may have announced itself after us."""
         try:
-            for partition in list(self._owned):
-                await self._announce(partition)
+            await self._announce(*self._owned)
         except (Undelivered, QueueFull) as error:
             log.warning("not_announced", reason=str(error))
 
-    async def _announce(self, partition: int) -> None:
+    async def _announce(self, *partitions: int) -> None:
         value = orjson.dumps({"address": self._settings.advertised(), "since": now()})
-        await self._bridge.write([Outgoing(OWNERS.name, str(partition).encode(), value)])
+        await self._bridge.write([Outgoing(OWNERS.name, str(partition).encode(), value) for partition in partitions])
+
+    @property
+    def reports_fail(self) -> bool:
+        """Whether Kafka did not take the last reports."""
+        return self._journal.reports_fail
 
     def lock(self, name: str) -> asyncio.Lock:
         """The lock of a subscription: there while somebody uses it."""

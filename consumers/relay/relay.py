@@ -39,7 +39,7 @@ SLICE = 200
 TOUCHED = 20
 """Of so many subscriptions one is written at each look, though it has not moved by a delivery."""
 ANNOUNCE_LOOKS = 5
-"""Looks between two times at which it is said again what is owned here, and topics of reports are made sure of."""
+"""Looks between two times at which it is said again what is owned here."""
 RETENTION_LOOKS = 10
 """Looks between two at what the log is about to drop."""
 
@@ -135,6 +135,7 @@ class Relay:
                     runner.touch()
                 if number % ANNOUNCE_LOOKS == 0:
                     await self._owner.announce()
+                if self._owner.reports_fail:
                     await self._ensure_told()
                 if number % RETENTION_LOOKS == 0:
                     await self._retention.look(self._owner.runners.values())
