@@ -7,7 +7,20 @@ import platform
 import sys
 from collections.abc import Callable
 
-from benchmarks import down, enrichment, fairness, fan_out, filters, ingest, leases, pull, subscriptions, webhooks
+from benchmarks import (
+    down,
+    enrichment,
+    fairness,
+    fan_out,
+    filters,
+    idle,
+    ingest,
+    latency,
+    leases,
+    pull,
+    subscriptions,
+    webhooks,
+)
 from benchmarks.figure import Figure
 from headrace.broker import EmbeddedBroker
 
@@ -16,6 +29,8 @@ BENCHMARKS: dict[str, Callable[[str], list[Figure]]] = {
     "pull": pull.run,
     "sse": fan_out.run,
     "websocket": fan_out.run_websocket,
+    "latency": latency.run,
+    "idle": idle.run,
     "webhooks": webhooks.run,
     "leases": leases.run,
     "enrichment": enrichment.run,

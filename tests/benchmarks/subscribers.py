@@ -21,17 +21,24 @@ from headrace.secret_keys import secret_keys
 from headrace.settings import SecretsSettings
 
 
-def subscribe(bootstrap_servers: str, feed: str, wanted: Mapping[str, tuple[str, Options]]) -> None:
-    """Define subscriptions of a feed, from its beginning: by their id a URL and options."""
+def subscribe(bootstrap_servers: str, feed: str, wanted: Mapping[str, tuple[str | None, Options]]) -> None:
+    """Define subscriptions of a feed, from its beginning: by their id a URL, None of those pulled, and options."""
     kafka = {"bootstrap.servers": bootstrap_servers}
     asyncio.run(_make_topics(kafka))
     vault = Vault(secret_keys(SecretsSettings(secret_keys=SECRET_KEYS)))
     producer = Producer({**kafka, "enable.idempotence": True, "queue.buffering.max.messages": 0})
     moment = now()
     for name, (url, options) in wanted.items():
-        keys = seal_keys(vault, name, [new_signing_key("hmac", time.time())])
         subscription = Subscription(
-            id=name, feed=feed, url=url, sealed_keys=keys, start="-1", created=moment, updated=moment, options=options
+            id=name,
+            feed=feed,
+            mode="pull" if url is None else "webhook",
+            url=url,
+            sealed_keys="" if url is None else seal_keys(vault, name, [new_signing_key("hmac", time.time())]),
+            start="-1",
+            created=moment,
+            updated=moment,
+            options=options,
         )
         producer.produce(SUBSCRIPTIONS.name, subscription.to_bytes(), name, 0)
     assert producer.flush(60) == 0
