@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from headrace.subscription_series import SubscriptionSeries
+
 # Producers: into the log
 
 # Events that Kafka acknowledged, by feed and by the way they came (ingest, replay).
@@ -86,30 +88,14 @@ attempt_seconds = Histogram(
     ["outcome"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15),
 )
-# Events between a subscription's position and the end of its feed.
-subscription_lag = Gauge("headrace_relay_lag_events", "Events not yet delivered.", ["subscription", "feed"])
 # Endpoints found failing, or well again (opened, reopened, closed, paused).
 breaker_changes = Counter("headrace_relay_breaker_changes_total", "Changes of breakers.", ["feed", "change"])
-# 0 closed, 1 half-open, 2 open, 3 paused by Retry-After, 4 disabled.
-subscription_breaker = Gauge(
-    "headrace_relay_breaker_state", "Whether its endpoint may be sent to.", ["subscription", "feed"]
-)
-subscription_hours_left = Gauge(
-    "headrace_relay_hours_until_loss", "Hours until the log drops what was not delivered.", ["subscription", "feed"]
-)
-subscription_parked = Gauge(
-    "headrace_relay_parked_events", "Failed events that wait for their retry.", ["subscription", "feed"]
-)
-
-
-def forget_subscription(subscription: str, feed: str) -> None:
-    """Remove the series of a subscription that is no more."""
-    for gauge in (subscription_lag, subscription_parked, subscription_breaker, subscription_hours_left):
-        gauge.remove(subscription, feed)
-
-
+# Lag, parked events, breaker and hours until loss, by subscription and feed: read when they are asked for.
+subscriptions = SubscriptionSeries()
 in_flight = Gauge("headrace_relay_requests_in_flight", "Webhook requests under way.")
 owned = Gauge("headrace_relay_owned_subscriptions", "Subscriptions that this relay owns.")
+# Of those the pull subscriptions that nobody has asked for a minute: they take next to no memory.
+resting = Gauge("headrace_relay_resting_subscriptions", "Pull subscriptions that nobody asks.")
 
 # Every service
 

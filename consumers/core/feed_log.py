@@ -61,6 +61,7 @@ class FeedLog:
         self._history = history
         self._offsets = offsets
         self._listeners: set[Callable[[], None]] = set()
+        self._beginning: asyncio.Task[list[int]] | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshes = 0
         self._events: OrderedDict[tuple[int, int], tuple[Event, int]] = OrderedDict()
@@ -86,8 +87,10 @@ class FeedLog:
         return (*tail[:partition], offset, *tail[partition + 1 :])
 
     async def beginning(self) -> Position:
-        """The position of the oldest records that are kept."""
-        return tuple(await self._offsets.beginnings(self.topic.topic, len(self.rings)))
+        """The position of the oldest records that are kept. Calls at the same time share one question to Kafka."""
+        if self._beginning is None or self._beginning.done():
+            self._beginning = asyncio.ensure_future(self._offsets.beginnings(self.topic.topic, len(self.rings)))
+        return tuple(await asyncio.shield(self._beginning))
 
     async def at_time(self, timestamp_ms: int) -> Position:
         """The position of the first records that are not older than a time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -30,6 +31,9 @@ POSITIONS = TopicSpec("headrace.positions", POSITION_PARTITIONS, COMPACTED)
 OWNERS = TopicSpec("headrace.owners", 1, COMPACTED)
 TOPICS = (SUBSCRIPTIONS, POSITIONS, OWNERS)
 
+DEFAULT_OPTIONS = Options()
+NO_CREDENTIALS: Mapping[str, Any] = {}
+
 _NOT_SHOWN = ("sealed_keys", "sealed_credentials", "options", "outline")
 
 
@@ -55,7 +59,7 @@ class Subscription:
     state: State = "active"
     reason: str = ""
     options: Options = field(default_factory=Options)
-    outline: Mapping[str, Any] = field(default_factory=dict)
+    outline: Mapping[str, Any] = field(default_factory=lambda: NO_CREDENTIALS)
     granted_per_min: int | None = None
 
     def to_bytes(self) -> bytes:
@@ -70,7 +74,12 @@ class Subscription:
             members = orjson.loads(value)
             options = members.get("options", {})
             known = {name: value for name, value in options.items() if name in Options.model_fields}
-            members["options"] = Options.model_validate(known)
+            # Of many subscriptions most have much in common: it is there once.
+            members["options"] = Options.model_validate(known) if known else DEFAULT_OPTIONS
+            members["outline"] = members.get("outline") or NO_CREDENTIALS
+            for name in ("feed", "mode", "state", "start"):
+                if name in members:
+                    members[name] = sys.intern(members[name])
             return cls(**{f.name: members[f.name] for f in fields(cls) if f.name in members})
         except (orjson.JSONDecodeError, TypeError, AttributeError) as error:
             raise ValueError(f"not a subscription: {error}") from error

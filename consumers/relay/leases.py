@@ -56,6 +56,11 @@ class Leases:
     def __len__(self) -> int:
         return len(self._leased)
 
+    @property
+    def none(self) -> bool:
+        """Whether nothing is leased, and nothing that was is still to be settled."""
+        return not self._leased and not self._newest
+
     def has(self, job: Job) -> bool:
         """Whether the job is leased; also where its lease has ended, and that was not told yet."""
         return job in self._leased

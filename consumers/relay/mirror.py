@@ -13,7 +13,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 from confluent_kafka.admin import AdminClient
 
 from headrace.consumers.core.position import Position
-from headrace.consumers.relay.running import Running
+from headrace.consumers.relay.running import Standing
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class Mirror:
         self._shown: dict[str, Position] = {}
         self._writing = asyncio.Lock()
 
-    async def show(self, running: Mapping[str, Running]) -> None:
+    async def show(self, running: Mapping[str, Standing]) -> None:
         """Show where these subscriptions stand; a failure is logged, and tried again at the next call."""
         self._shown = {name: position for name, position in self._shown.items() if name in running}
         moved = [name for name, runner in running.items() if self._shown.get(name) != runner.position]
@@ -48,7 +48,7 @@ class Mirror:
             async with self._writing:
                 await asyncio.gather(*(self._show(running, name) for name in moved[start : start + TOGETHER]))
 
-    async def _show(self, running: Mapping[str, Running], name: str) -> None:
+    async def _show(self, running: Mapping[str, Standing], name: str) -> None:
         if (runner := running.get(name)) is None:
             return  # it went while we waited
         position, topic = runner.position, runner.feed_log.topic.topic

@@ -28,7 +28,7 @@ class Owned:
 
     def running(self, request: web.Request) -> Running:
         """The subscription of a call, whatever its mode."""
-        runner = self.owner.runners.get(request.match_info["id"])
+        runner = self.owner.running(request.match_info["id"])
         if runner is None:
             raise not_the_owner()
         return runner

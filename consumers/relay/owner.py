@@ -6,7 +6,7 @@ import asyncio
 import weakref
 from collections import defaultdict
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -29,9 +29,10 @@ from headrace.consumers.relay.mirror import Mirror
 from headrace.consumers.relay.ownership import Entries
 from headrace.consumers.relay.puller import Puller
 from headrace.consumers.relay.reports import event
+from headrace.consumers.relay.resting import Resting
 from headrace.consumers.relay.router import Router
 from headrace.consumers.relay.runner import Runner
-from headrace.consumers.relay.running import Running
+from headrace.consumers.relay.running import Running, Standing
 from headrace.consumers.relay.state import (
     Saved,
     Stored,
@@ -55,6 +56,8 @@ from headrace.settings import RelaySettings
 
 log = structlog.get_logger(__name__)
 
+TOGETHER = 50
+"""Subscriptions of a partition that are taken up at a time: a task for each of all would take more than they do."""
 AGAIN_S = 2.0
 """Pause before what could not be done is tried again."""
 
@@ -76,7 +79,7 @@ class Owner:
         equipment: Equipment,
         mirror: Mirror,
     ) -> None:
-        self.runners: dict[str, Running] = {}
+        self.runners: dict[str, Standing] = {}
         self.dead_letters = dead_letters
         self._settings = settings
         self._tail = tail
@@ -149,7 +152,8 @@ class Owner:
         for state_key, left_keys in left.items():
             found.pop(state_key, None)
             await self._forget(state_key, left_keys)
-        await asyncio.gather(*(self._reconcile(name) for name in names))
+        for start in range(0, len(names), TOGETHER):
+            await asyncio.gather(*(self._reconcile(name) for name in names[start : start + TOGETHER]))
 
     async def lost(self, partitions: list[int]) -> None:
         """Partitions go to another owner: returns when nothing of them runs here any more."""
@@ -179,6 +183,29 @@ class Owner:
         """Whether Kafka did not take the last reports."""
         return self._journal.reports_fail
 
+    def running(self, name: str) -> Running | None:
+        """A subscription that runs here, woken where it is at rest."""
+        standing = self.runners.get(name)
+        if isinstance(standing, Resting):
+            found, position = standing.stored(), standing.position
+            self.runners[name] = standing = self._puller(
+                standing.subscription, found, position, standing.feed_log, standing.counted
+            )
+        return cast("Running | None", standing)
+
+    def rest_soon(self, name: str) -> None:
+        """Put a pull subscription that is idle to rest, in a task."""
+        self._spawn(self._rest(name))
+
+    async def _rest(self, name: str) -> None:
+        async with self.lock(name):
+            puller = self.runners.get(name)
+            if isinstance(puller, Puller) and puller.idle:
+                await puller.stop()
+                self.runners[name] = Resting(
+                    puller.subscription, puller.stored(), puller.position, puller.feed_log, puller.counted
+                )
+
     def lock(self, name: str) -> asyncio.Lock:
         """The lock of a subscription: there while somebody uses it."""
         if (lock := self._locks.get(name)) is None:
@@ -204,13 +231,11 @@ class Owner:
                 await self._run(wanted, self._owned[partition])
             metrics.owned.set(len(self.runners))
 
-    async def _stop(self, runner: Running) -> None:
-        name = runner.subscription.id
-        del self.runners[name]
+    async def _stop(self, runner: Standing) -> None:
+        del self.runners[runner.subscription.id]
         await runner.stop()
-        metrics.forget_subscription(name, runner.subscription.feed)
 
-    async def _put_back(self, runner: Running, wanted: Subscription | None) -> None:
+    async def _put_back(self, runner: Standing, wanted: Subscription | None) -> None:
         """Keep the state of what was stopped for its next runner, or remove it with its subscription."""
         old = runner.subscription
         owned = self._owned.get(position_partition(old.id))
@@ -302,16 +327,10 @@ class Owner:
     ) -> None:
         name = subscription.id
         if endpoint is None:
-            self.runners[name] = Puller(
-                subscription,
-                found,
-                start,
-                feed_log,
-                max_parked=self._settings.max_parked,
-                journal=self._journal,
-                router=self._router(feed_log),
-                dead_letter=lambda offset: self.dead_letters.letter(subscription.feed, offset),
-            )
+            # With something parked or leased there is a time to be awake at.
+            stand = self._puller if found.parked else Resting
+            position = tuple(found.lane(p, start).position for p in range(len(feed_log.rings)))
+            self.runners[name] = stand(subscription, found, position, feed_log, (0, 0))
             return
         self.runners[name] = Runner(
             subscription,
@@ -325,6 +344,26 @@ class Owner:
             router=self._router(feed_log),
             disable=lambda reason: self._spawn(self._disable(subscription, reason)),
             dead_letter=lambda offset: self.dead_letters.letter(subscription.feed, offset),
+        )
+
+    def _puller(
+        self,
+        subscription: Subscription,
+        found: Stored,
+        start: Position,
+        feed_log: FeedLog,
+        counted: tuple[int, int],
+    ) -> Puller:
+        return Puller(
+            subscription,
+            found,
+            start,
+            feed_log,
+            max_parked=self._settings.max_parked,
+            journal=self._journal,
+            router=self._router(feed_log),
+            dead_letter=lambda offset: self.dead_letters.letter(subscription.feed, offset),
+            counted=counted,
         )
 
     def _endpoint(self, subscription: Subscription, feed_log: FeedLog) -> Endpoint | None:

@@ -36,6 +36,8 @@ AHEAD_EVENTS = 10_000
 """Events that may be leased, or read and waiting for one of their key, at a time."""
 HAND_OVER_S = 5.0
 """How long calls under way may still take when the subscription goes to another owner."""
+IDLE_S = 60.0
+"""Whoever was not asked for so long, and has nothing under way, may come to rest."""
 TROUBLE_S = 1.0
 """Pause after Kafka failed, before it is asked again."""
 
@@ -85,6 +87,7 @@ class Puller:
         journal: Journal,
         router: Router,
         dead_letter: Callable[[int], Awaitable[Record]],
+        counted: tuple[int, int],
     ) -> None:
         self.subscription = subscription
         self.feed_log = feed_log
@@ -119,7 +122,8 @@ class Puller:
         self._leases = Leases(self._expired, self._keeper.withdraw)
         # All that were read, and are neither settled nor dead letters, by partition and offset.
         self._jobs: dict[tuple[int, int], Job] = {}
-        self._acked = 0
+        self._acked, self._failed_before = counted
+        self._asked_s = asyncio.get_running_loop().time()
         self._stopped = False
         self._abandoned = False
         self._turn = asyncio.Lock()
@@ -148,8 +152,24 @@ class Puller:
         """Requests under way to an endpoint: there is none."""
         return 0
 
+    @property
+    def breaker_number(self) -> None:
+        """It has no endpoint."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has asked for a while, and nothing of it was given out or waits for its time."""
+        busy = self._calls or self._waiters or self.parked or self._burying or self._stopped
+        return not busy and self._leases.none and asyncio.get_running_loop().time() - self._asked_s > IDLE_S
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """What was acknowledged, and how often a delivery failed."""
+        return self._acked, self._failed_before + self._counters.failed
+
     def status(self) -> dict[str, Any]:
         """How it stands now."""
+        delivered, failed = self.counted
         return {
             "offset": self.feed_log.token(self.position),
             "epoch": self.epoch,
@@ -157,8 +177,8 @@ class Puller:
             "in_flight": len(self._leases),
             "workers_waiting": self._waiters,
             "parked": self.parked,
-            "delivered": self._acked,
-            "failed": self._counters.failed,
+            "delivered": delivered,
+            "failed": failed,
             "hours_until_loss": self.hours_until_loss,
             "last_error": None,
             "breaker": None,
@@ -549,6 +569,7 @@ class Puller:
             yield
         finally:
             self._calls -= 1
+            self._asked_s = asyncio.get_running_loop().time()
             if self._stopped:
                 self._wake()
         if self._abandoned:

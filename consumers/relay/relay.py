@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 
 import structlog
 from aiohttp import web
@@ -22,9 +23,10 @@ from headrace.consumers.relay.owned import Owned
 from headrace.consumers.relay.owner import Owner
 from headrace.consumers.relay.ownership import Ownership, OwnershipEnded
 from headrace.consumers.relay.pull_calls import PullCalls
+from headrace.consumers.relay.puller import Puller
 from headrace.consumers.relay.reports import ATTEMPTS, EVENTS
+from headrace.consumers.relay.resting import Resting
 from headrace.consumers.relay.retention_watch import RetentionWatch
-from headrace.consumers.relay.runner import Runner
 from headrace.consumers.relay.snapshot_calls import SnapshotCalls
 from headrace.consumers.relay.vault import Vault
 from headrace.kafka.admin import admin_client
@@ -32,6 +34,7 @@ from headrace.kafka.bridge import ProducerBridge
 from headrace.kafka.topics import ensure_topics
 from headrace.schemas.catalogue import Catalogue
 from headrace.settings import RelaySettings
+from headrace.subscription_series import Reading
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +92,7 @@ class Relay:
         dead_letters = DeadLetters(admin, self._tail, settings.replication_factor)
         self._owner = owner = Owner(settings, admin, self._tail, dead_letters, self._bridge, equipment, self._mirror)
         metrics.in_flight.set_function(lambda: sum(runner.in_flight for runner in list(owner.runners.values())))
+        metrics.subscriptions.sources.add(self._readings)
         await owner.load()
         self._ownership = Ownership(kafka, gained=owner.gained, lost=owner.lost)
         self._looking = asyncio.ensure_future(self._look_after())
@@ -120,6 +124,7 @@ class Relay:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
+        metrics.subscriptions.sources.discard(self._readings)
         await self._owner.close()
         await self._bridge.close()
         await self._tail.close()
@@ -143,6 +148,12 @@ class Relay:
                 log.exception("looking_after_failed")
                 metrics.errors.labels("relay").inc()
 
+    def _readings(self) -> Iterator[Reading]:
+        """How each subscription stands, for Prometheus."""
+        for name, one in list(self._owner.runners.items()):
+            hours = math.inf if one.hours_until_loss is None else one.hours_until_loss
+            yield Reading(name, one.subscription.feed, one.lag, one.parked, one.breaker_number, hours)
+
     async def _ensure_told(self) -> None:
         """Make a topic of reports again that somebody deleted: no position moves on before its reports are written."""
         topics = [*self._told, *self._owner.dead_letters.topics]
@@ -150,16 +161,14 @@ class Relay:
 
     async def _look(self) -> None:
         self._client.sweep()
+        metrics.resting.set(sum(isinstance(one, Resting) for one in self._owner.runners.values()))
         for number, (name, runner) in enumerate(list(self._owner.runners.items())):
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)  # of thousands, some at a time
             if self._owner.runners.get(name) is not runner:
                 continue
-            labels = (name, runner.subscription.feed)
-            metrics.subscription_lag.labels(*labels).set(runner.lag)
-            metrics.subscription_parked.labels(*labels).set(runner.parked)
-            if isinstance(runner, Runner):
-                metrics.subscription_breaker.labels(*labels).set(runner.breaker_number)
             if runner.feed_log.gone:
                 self._owner.reconcile_soon(name)
+            elif isinstance(runner, Puller) and runner.idle:
+                self._owner.rest_soon(name)
         await self._mirror.show(self._owner.runners)

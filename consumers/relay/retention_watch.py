@@ -10,12 +10,11 @@ import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from headrace import metrics
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import PositionGone, lowered
 from headrace.consumers.relay.lineup import now_ms
 from headrace.consumers.relay.retention import LaneAge, at_risk_before_ms, hours_until_loss, parked_at_risk
-from headrace.consumers.relay.running import Running
+from headrace.consumers.relay.running import Standing
 from headrace.kafka.offsets import KafkaUnavailable
 
 log = structlog.get_logger(__name__)
@@ -33,7 +32,7 @@ class RetentionWatch:
         self._admin = admin
         self._retention: dict[str, tuple[float, int | None]] = {}
 
-    async def look(self, runners: Iterable[Running]) -> None:
+    async def look(self, runners: Iterable[Standing]) -> None:
         """Look once; what Kafka does not answer is asked again the next time."""
         for runner in list(runners):
             try:
@@ -42,7 +41,7 @@ class RetentionWatch:
                 log.warning("retention_not_looked_at", subscription=runner.subscription.id, reason=str(error))
                 return
 
-    async def _look(self, runner: Running) -> None:
+    async def _look(self, runner: Standing) -> None:
         runner.hours_until_loss = None
         if runner.lag:
             feed_log = runner.feed_log
@@ -57,11 +56,8 @@ class RetentionWatch:
                     for partition, (at, kept, end) in enumerate(zip(oldest, beginning, feed_log.tail, strict=False))
                 ]
                 runner.hours_until_loss = hours_until_loss(lanes, retention_ms, now_ms())
-        hours = runner.hours_until_loss
-        gauge = metrics.subscription_hours_left.labels(runner.subscription.id, runner.subscription.feed)
-        gauge.set(float("inf") if hours is None else hours)
 
-    async def _save(self, runner: Running, retention_ms: int) -> None:
+    async def _save(self, runner: Standing, retention_ms: int) -> None:
         """Make dead letters of the parked events that the log may drop before they are due."""
         if not runner.parked or (before_ms := at_risk_before_ms(retention_ms, MARGIN_MS, now_ms())) is None:
             return

@@ -1,4 +1,4 @@
-"""What the owner runs: a subscription at work, whether its events are pushed or pulled."""
+"""What the owner has of each subscription: at work, whether its events are pushed or pulled, or at rest."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from headrace.consumers.relay.intake import Intake
 from headrace.consumers.relay.state import Parked, Saved, Stored
 
 
-class Running(Protocol):
-    """A subscription at work on its owner. `snapshots` are its named positions, changed as they are written."""
+class Standing(Protocol):
+    """A subscription on its owner, as those see it who only look."""
 
     subscription: Subscription
     feed_log: FeedLog
-    epoch: int
-    intake: Intake
-    snapshots: dict[str, Saved]
     hours_until_loss: float | None
 
     @property
@@ -42,8 +39,9 @@ class Running(Protocol):
         """Requests under way."""
         ...
 
-    def status(self) -> dict[str, Any]:
-        """How it stands now."""
+    @property
+    def breaker_number(self) -> int | None:
+        """Whether its endpoint may be sent to, as the metric tells it; None where it has none."""
         ...
 
     def touch(self) -> None:
@@ -52,10 +50,6 @@ class Running(Protocol):
 
     def waiting(self) -> list[Parked]:
         """The parked events, with when they are due."""
-        ...
-
-    async def redeliver(self, wanted: Sequence[Parked]) -> int:
-        """Deliver events once more. Returns how many it is; raises `TooMany`, `KafkaUnavailable`."""
         ...
 
     async def give_up(self, partition: int, offset: int, reason: str) -> None:
@@ -68,4 +62,20 @@ class Running(Protocol):
 
     def stored(self) -> Stored:
         """What goes on from it; to be asked after `stop`."""
+        ...
+
+
+class Running(Standing, Protocol):
+    """A subscription at work. `snapshots` are its named positions, changed as they are written."""
+
+    epoch: int
+    intake: Intake
+    snapshots: dict[str, Saved]
+
+    def status(self) -> dict[str, Any]:
+        """How it stands now."""
+        ...
+
+    async def redeliver(self, wanted: Sequence[Parked]) -> int:
+        """Deliver events once more. Returns how many it is; raises `TooMany`, `KafkaUnavailable`."""
         ...

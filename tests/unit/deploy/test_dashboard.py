@@ -15,6 +15,8 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
 from headrace import metrics
+from headrace.subscription_series import GAUGES
+from headrace.subscription_series import LABELS as SUBSCRIPTION_LABELS
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana/dashboards/headrace.json").read_text("utf-8"))
@@ -41,6 +43,7 @@ MUST_SHOW = (
 def catalogue() -> Iterator[tuple[str, set[str]]]:
     """The name of every series that a service can expose, with its labels."""
     labels = {m._name: set(m._labelnames) for m in vars(metrics).values() if isinstance(m, MetricWrapperBase)}
+    labels |= {name: set(SUBSCRIPTION_LABELS) for name in GAUGES}
     for family in REGISTRY.collect():
         for suffix in SAMPLES.get(family.type, [""]) if family.name in labels else []:
             yield family.name + suffix, labels[family.name]

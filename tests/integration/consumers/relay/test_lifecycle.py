@@ -349,7 +349,7 @@ async def test_metrics_tell_lag_attempts_and_latency(api: Api, log: Log) -> None
         assert value("headrace_relay_owned_subscriptions") >= 1
         held.set()
         await until(lambda: _sample("headrace_relay_lag_events", name, feed) == 0)
-        assert value("headrace_relay_attempts_total", feed=feed, outcome="delivered") == 5
+        await until(lambda: value("headrace_relay_attempts_total", feed=feed, outcome="delivered") == 5)
         assert value("headrace_relay_attempts_total", feed=feed, outcome="failed") >= 1
         assert value("headrace_consumer_events_total", feed=feed, mode="webhook") == 5
         assert value("headrace_consumer_latency_seconds_count", feed=feed, mode="webhook") == 5
