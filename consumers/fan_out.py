@@ -1,4 +1,4 @@
-"""Fan-out on the clock: new events are collected for some milliseconds, framed once, and written once per follower."""
+"""Fan-out on the clock: what comes within some milliseconds is framed once, and written once per follower."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class FanOut:
         self._catching_up: dict[Follower, asyncio.Task[None]] = {}
         self._full: dict[Follower, None] = {}
         self._grown = asyncio.Event()
-        self._written_s = self._kept_alive_s = time.monotonic()
+        self._flushed_s = self._written_s = self._kept_alive_s = time.monotonic()
         feed = log.entry.feed.name
         self._followers = metrics.followers.labels(feed, mode)
         self._slow = metrics.slow_followers.labels(feed, mode)
@@ -163,9 +163,11 @@ class FanOut:
             async with asyncio.timeout(KEEP_ALIVE_S):
                 await self._grown.wait()
         if self._grown.is_set():
-            await asyncio.sleep(self._flush_s)
+            # What comes after a pause goes at once; what comes soon after that is collected.
+            await asyncio.sleep(self._flushed_s + self._flush_s - time.monotonic())
             self._grown.clear()
             await self._flush()
+            self._flushed_s = time.monotonic()
         if time.monotonic() - self._kept_alive_s >= KEEP_ALIVE_S:
             self._kept_alive_s = time.monotonic()
             await self._keep_alive()

@@ -191,7 +191,7 @@ class ServeSettings(SecretsSettings, WebhookSettings, AccessSettings):
         description="After about this long (±20 %) an SSE or WebSocket connection is closed, for its client to resume.",
     )
     flush_s: float = Field(
-        0.01, description="New events are collected for this long before they are written to followers."
+        0.01, description="Followers are written to at most this often; what comes in between goes together."
     )
     heartbeat_s: float = Field(
         20.0, description="A quiet SSE connection gets a comment this often, a quiet WebSocket a ping."
