@@ -130,7 +130,7 @@ class Intake:
             if self.wants(record):
                 self._accept(record)
         for lane, offset in zip(self._lanes, position, strict=True):
-            lane.fetched = offset
+            lane.pass_to(offset)
 
     def wants(self, record: Record) -> bool:
         """Whether the subscription wants an event."""
@@ -166,13 +166,18 @@ class Intake:
         for partition, (lane, offset) in enumerate(zip(self._lanes, earliest, strict=False)):
             if lane.fetched < offset:
                 dropped.append((partition, lane.fetched, offset))
-                lane.fetched = offset
+                lane.pass_to(offset)
         return dropped
 
     def states(self) -> dict[int, LaneState]:
         """What a next owner must know of the lanes."""
         return {partition: lane.state() for partition, lane in enumerate(self.lanes())}
 
+    def touch(self) -> None:
+        """Have all lanes written, also where only what others want has gone by."""
+        for lane in self.lanes():
+            lane.touch()
+
     def moved(self) -> list[tuple[int, Lane, LaneState]]:
-        """The lanes whose state is another than the one last written."""
+        """The lanes that are to be written, see `Lane.moved`."""
         return [(p, lane, state) for p, lane in enumerate(self.lanes()) if (state := lane.moved()) is not None]

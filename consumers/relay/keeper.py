@@ -118,8 +118,8 @@ class Keeper:
         def acknowledged() -> None:
             self._endpoint_written = endpoint
             self._lane_keys.update({p: {own} for p, (own, _) in lanes.items()})
-            for _, lane, state in moved:
-                lane.written(state)
+            for _, lane, _ in moved:
+                lane.written()
             for key in removed:
                 self._removed.pop(key, None)
 

@@ -12,14 +12,15 @@ class Lane:
     below `position` is settled.
     """
 
-    __slots__ = ("_skip", "_unsettled", "_written", "fetched")
+    __slots__ = ("_asked", "_changes", "_skip", "_told", "_unsettled", "fetched")
 
     def __init__(self, state: LaneState) -> None:
         self.fetched = state.position
+        # Changes so far; those that were there when its state was asked for, and when that was written.
+        self._changes = self._asked = self._told = 0
         self._unsettled: dict[int, None] = {}
         # Settled under an owner before: read again with what lies between, and left out.
         self._skip: list[Run] = list(state.done)
-        self._written = state
 
     @property
     def position(self) -> int:
@@ -42,11 +43,23 @@ class Lane:
         if self._skip and self._skip[0][0] <= offset:
             return False
         self._unsettled[offset] = None
+        self._changes += 1
         return True
+
+    def pass_to(self, offset: int) -> None:
+        """All below an offset was read."""
+        if offset != self.fetched:
+            self.fetched = offset
+            self._changes += 1
+
+    def touch(self) -> None:
+        """Its state is to be written, whether or not it has changed."""
+        self._changes += 1
 
     def settle(self, offset: int) -> None:
         """An event was delivered or parked."""
         self._unsettled.pop(offset, None)
+        self._changes += 1
 
     def settled(self, offset: int) -> bool:
         """Whether an event was settled, here or under an owner before."""
@@ -55,13 +68,19 @@ class Lane:
         return any(first <= offset < end for first, end in self._skip)
 
     def moved(self) -> LaneState | None:
-        """The state, to be written, where it is another than the one last written."""
-        state = self.state()
-        return None if state == self._written else state
+        """The state, to be written, where something was read or settled since it was last written.
 
-    def written(self, state: LaneState) -> None:
-        """A state is acknowledged."""
-        self._written = state
+        Not where only what others want has gone by at the tail: of thousands of lanes that would be most of what is
+        written.
+        """
+        if self._changes == self._told:
+            return None
+        self._asked = self._changes
+        return self.state()
+
+    def written(self) -> None:
+        """The state that was asked for last is acknowledged."""
+        self._told = self._asked
 
     def state(self) -> LaneState:
         """What a next owner must know."""

@@ -514,6 +514,7 @@ class Puller:
 
     def touch(self) -> None:
         """Write where it stands: what it skipped is not read again by a next owner."""
+        self.intake.touch()
         self._keeper.mark()
 
     async def stop(self) -> None:
@@ -530,6 +531,7 @@ class Puller:
         while self._calls and (left_s := deadline_s - loop.time()) > 0:
             await self._change(left_s)
         self._abandoned = self._calls > 0
+        self.intake.touch()
         self._keeper.mark()
         await self._keeper.flush()
         self._keeper.close()

@@ -341,6 +341,7 @@ class Runner:
 
     def touch(self) -> None:
         """Write where it stands, though nothing was delivered: what it skipped is not read again by a next owner."""
+        self.intake.touch()
         self._keeper.mark()
 
     async def stop(self) -> None:
@@ -361,6 +362,7 @@ class Runner:
                 task.cancel()
             await asyncio.gather(*cut_off, return_exceptions=True)
         self._cut_off += self._gathering.take()
+        self.intake.touch()
         self._keeper.mark()
         await self._keeper.flush()
 

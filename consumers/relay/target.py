@@ -12,6 +12,7 @@ from headrace.consumers.relay.tls import Tls
 
 MAX_HOST_NAME = 253
 LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+PORT = re.compile(r"(:[0-9]*)?")
 NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 """A name whose last label is one of these is an IPv4 address to many parsers (WHATWG URL, "ends in a number")."""
 
@@ -80,7 +81,7 @@ def _check_host(host: str, netloc: str) -> None:
         if not _is_name(host):
             raise ValueError("the host is neither a name nor an address (write an international name as xn--...)")
     shown = f"[{host}]" if ":" in host else host
-    if not re.fullmatch(rf"{re.escape(shown)}(:[0-9]*)?", netloc):
+    if not netloc.startswith(shown) or not PORT.fullmatch(netloc, len(shown)):
         raise ValueError("the host is neither a name nor an address: there is more in its place")
 
 

@@ -50,7 +50,7 @@ class Lanes(RuleBasedStateMachine):
                 self.in_flight.add(offset)
         if batch:
             following = next((offset for offset in self.log if offset > batch[-1]), batch[-1] + 4)
-            self.lane.fetched = min(batch[-1] + 1 + beyond, following)
+            self.lane.pass_to(min(batch[-1] + 1 + beyond, following))
 
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data())
@@ -78,9 +78,12 @@ class Lanes(RuleBasedStateMachine):
     @rule()
     def write(self) -> None:
         state = self.lane.moved()
-        assert (state is None) == (self.lane.state() == self.begun)
-        if state is not None:
-            self.lane.written(state)
+        if state is None:
+            assert self.lane.state() == self.begun
+        else:
+            assert self.lane.moved() == state, "it was not written yet"
+            self.lane.written()
+            assert self.lane.moved() is None
             self.written = self.begun = state
 
     @rule()
@@ -153,6 +156,21 @@ def test_without_a_base_the_first_epoch_counts() -> None:
 def test_a_lane_that_was_never_written_begins_where_the_subscription_begins_and_a_new_partition_at_0() -> None:
     found = stored([])
     assert [found.lane(p, (10, 20)) for p in range(3)] == [LaneState(10), LaneState(20), LaneState(0)]
+
+
+def test_what_goes_by_at_the_tail_is_written_only_with_what_was_settled_or_when_it_is_touched() -> None:
+    lane = Lane(LaneState(5))
+    lane.fetched = 8
+    assert lane.moved() is None
+    lane.touch()
+    assert lane.moved() == LaneState(8)
+    lane.take(8)
+    lane.written()
+    lane.fetched = 9
+    lane.settle(8)
+    assert lane.moved() == LaneState(9), "what changed after it was asked for is still to be written"
+    lane.written()
+    assert lane.moved() is None
 
 
 def test_a_parked_event_is_settled_though_its_lane_was_not_written_since() -> None:
