@@ -25,12 +25,12 @@ from headrace.consumers.relay.endpoint import Endpoint
 from headrace.consumers.relay.equipment import Equipment
 from headrace.consumers.relay.journal import Journal
 from headrace.consumers.relay.lineup import now_ms
+from headrace.consumers.relay.maker import Maker
 from headrace.consumers.relay.mirror import Mirror
 from headrace.consumers.relay.ownership import Entries
 from headrace.consumers.relay.puller import Puller
 from headrace.consumers.relay.reports import event
 from headrace.consumers.relay.resting import Resting
-from headrace.consumers.relay.router import Router
 from headrace.consumers.relay.runner import Runner
 from headrace.consumers.relay.running import Running, Standing
 from headrace.consumers.relay.state import (
@@ -47,7 +47,6 @@ from headrace.consumers.relay.state import (
     subscription_of,
 )
 from headrace.consumers.relay.taking_over import honoured
-from headrace.consumers.relay.turns import Turns
 from headrace.consumers.relay.vault import CannotOpen
 from headrace.kafka.bridge import Outgoing, ProducerBridge, QueueFull, Undelivered
 from headrace.kafka.offsets import KafkaUnavailable, UnknownTopic
@@ -84,11 +83,9 @@ class Owner:
         self._settings = settings
         self._tail = tail
         self._bridge = bridge
-        self._equipment = equipment
         self._mirror = mirror
         self._journal = Journal(bridge, settings.write_interval_s)
-        self._turns = Turns(settings.total_in_flight)
-        self._routers: dict[str, Router] = {}
+        self._maker = Maker(settings, equipment, self._journal, dead_letters, self._disable_soon)
         self._definitions = Definitions(settings.kafka(), admin, self._defined)
         # What was found in the partitions that are ours, by `state_key`, until it is taken up; and since when they are.
         self._owned: dict[int, dict[str, Stored]] = {}
@@ -187,10 +184,7 @@ class Owner:
         """A subscription that runs here, woken where it is at rest."""
         standing = self.runners.get(name)
         if isinstance(standing, Resting):
-            found, position = standing.stored(), standing.position
-            self.runners[name] = standing = self._puller(
-                standing.subscription, found, position, standing.feed_log, standing.counted
-            )
+            self.runners[name] = standing = self._maker.wake(standing)
         return cast("Running | None", standing)
 
     def rest_soon(self, name: str) -> None:
@@ -271,7 +265,7 @@ class Owner:
                 start = await feed_log.resolve(found.base or subscription.start)
             except PositionGone as error:
                 found, start = await self._start_over(subscription, found, feed_log, error)
-            endpoint = self._endpoint(subscription, feed_log)
+            endpoint = self._maker.endpoint(subscription, feed_log)
             found, records = honoured(found, subscription.state_key, now_ms())
             if records:
                 await self._journal.write(subscription.id, records)
@@ -295,7 +289,7 @@ class Owner:
         # While we waited it may have gone to another owner; a change of its definition waits for our lock.
         if self._owned.get(position_partition(subscription.id)) is owned:
             owned.pop(subscription.state_key, None)
-            self._start(subscription, found, start, feed_log, endpoint)
+            self.runners[subscription.id] = self._maker.stand(subscription, found, start, feed_log, endpoint)
 
     async def _start_over(
         self, subscription: Subscription, found: Stored, feed_log: FeedLog, error: PositionGone
@@ -322,53 +316,6 @@ class Owner:
         await asyncio.sleep(AGAIN_S)
         await self._reconcile(name)
 
-    def _start(
-        self, subscription: Subscription, found: Stored, start: Position, feed_log: FeedLog, endpoint: Endpoint | None
-    ) -> None:
-        name = subscription.id
-        if endpoint is None:
-            # With something parked or leased there is a time to be awake at.
-            stand = self._puller if found.parked else Resting
-            position = tuple(found.lane(p, start).position for p in range(len(feed_log.rings)))
-            self.runners[name] = stand(subscription, found, position, feed_log, (0, 0))
-            return
-        self.runners[name] = Runner(
-            subscription,
-            found,
-            start,
-            feed_log,
-            endpoint,
-            self._equipment.policy(subscription),
-            journal=self._journal,
-            turns=self._turns,
-            router=self._router(feed_log),
-            disable=lambda reason: self._spawn(self._disable(subscription, reason)),
-            dead_letter=lambda offset: self.dead_letters.letter(subscription.feed, offset),
-        )
-
-    def _puller(
-        self,
-        subscription: Subscription,
-        found: Stored,
-        start: Position,
-        feed_log: FeedLog,
-        counted: tuple[int, int],
-    ) -> Puller:
-        return Puller(
-            subscription,
-            found,
-            start,
-            feed_log,
-            max_parked=self._settings.max_parked,
-            journal=self._journal,
-            router=self._router(feed_log),
-            dead_letter=lambda offset: self.dead_letters.letter(subscription.feed, offset),
-            counted=counted,
-        )
-
-    def _endpoint(self, subscription: Subscription, feed_log: FeedLog) -> Endpoint | None:
-        return None if subscription.mode == "pull" else self._equipment.endpoint(subscription, feed_log)
-
     async def save(self, runner: Running, name: str, saved: Saved | None) -> None:
         """Give a position a name, or take the name away; raises `Undelivered` or `QueueFull`."""
         state_key = runner.subscription.state_key
@@ -379,12 +326,8 @@ class Owner:
         else:
             runner.snapshots[name] = saved
 
-    def _router(self, feed_log: FeedLog) -> Router:
-        feed = feed_log.entry.feed.name
-        router = self._routers.get(feed)
-        if router is None or router.feed_log is not feed_log:
-            router = self._routers[feed] = Router(feed_log)
-        return router
+    def _disable_soon(self, subscription: Subscription, reason: str) -> None:
+        self._spawn(self._disable(subscription, reason))
 
     async def _disable(self, subscription: Subscription, reason: str) -> None:
         """Stop pushing until somebody resumes it, or gives it another endpoint; the position stays."""
@@ -432,7 +375,9 @@ class Owner:
                 log.warning("subscription_not_moved_yet", subscription=subscription.id, reason=str(error))
                 await asyncio.sleep(AGAIN_S)
                 continue
-            self._start(subscription, moved, position, feed_log, _endpoint_of(runner))
+            self.runners[subscription.id] = self._maker.stand(
+                subscription, moved, position, feed_log, _endpoint_of(runner)
+            )
             log.info("subscription_moved", subscription=subscription.id, epoch=moved.epoch)
             return
 
@@ -457,7 +402,9 @@ class Owner:
         finally:
             owned = self._owned.get(position_partition(subscription.id))
             if owned is not None:
-                self._start(subscription, found, runner.intake.start, runner.feed_log, _endpoint_of(runner))
+                self.runners[subscription.id] = self._maker.stand(
+                    subscription, found, runner.intake.start, runner.feed_log, _endpoint_of(runner)
+                )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

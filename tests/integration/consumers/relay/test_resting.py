@@ -10,7 +10,8 @@ from prometheus_client import REGISTRY
 from support.waiting import until
 from support.worker import ids, pulled
 
-from headrace.consumers.relay import owner, puller
+from headrace.consumers.relay import puller
+from headrace.consumers.relay.definition import Subscription
 from headrace.consumers.relay.resting import Resting
 
 if TYPE_CHECKING:
@@ -22,15 +23,14 @@ def rests(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each subscription came to rest, its start included; they do so at the first look."""
     counted: Counter[str] = Counter()
 
-    class Noted(Resting):
-        __slots__ = ()
+    begin = Resting.__init__
 
-        def __init__(self, subscription: Any, *arguments: Any) -> None:
-            super().__init__(subscription, *arguments)
-            counted[subscription.id] += 1
+    def noted(self: Resting, subscription: Subscription, *arguments: Any) -> None:
+        begin(self, subscription, *arguments)
+        counted[subscription.id] += 1
 
     monkeypatch.setattr(puller, "IDLE_S", 0.0)
-    monkeypatch.setattr(owner, "Resting", Noted)
+    monkeypatch.setattr(Resting, "__init__", noted)
     return counted
 
 

@@ -79,7 +79,7 @@ class Lanes(RuleBasedStateMachine):
     def write(self) -> None:
         state = self.lane.moved()
         if state is None:
-            assert self.lane.state() == self.begun
+            assert self.covered(self.lane.state()) == self.covered(self.begun)
         else:
             assert self.lane.moved() == state, "it was not written yet"
             self.lane.written()
