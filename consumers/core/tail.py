@@ -19,7 +19,7 @@ from headrace.consumers.core.record import Record
 from headrace.consumers.core.ring import Ring
 from headrace.kafka.follower import Follower
 from headrace.kafka.offsets import KafkaUnavailable, Offsets, UnknownTopic
-from headrace.schemas.catalogue import Catalogue
+from headrace.schemas.catalogue import Entry
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class Tail:
         self,
         kafka: Mapping[str, Any],
         admin: AdminClient,
-        catalogue: Catalogue,
+        catalogue: Mapping[str, Entry],
         *,
         ring_bytes: int,
         ring_age_s: float,
@@ -60,6 +60,7 @@ class Tail:
     async def log(self, feed: str) -> FeedLog:
         """The log of a feed, followed from now on. Raises `UnknownFeed`, `UnknownTopic`, `KafkaUnavailable`."""
         if (found := self._logs.get(feed)) is not None:
+            found.asked_s = time.monotonic()
             return found
         if feed not in self.catalogue:
             raise UnknownFeed(feed)
@@ -68,6 +69,10 @@ class Tail:
             self._opening[feed] = task
             task.add_done_callback(lambda _: self._opening.pop(feed))
         return await asyncio.shield(self._opening[feed])
+
+    def opened(self, feed: str) -> FeedLog | None:
+        """The log of a feed where it is followed."""
+        return self._logs.get(feed)
 
     async def _open(self, feed: str) -> FeedLog:
         entry = self.catalogue[feed]
@@ -137,7 +142,12 @@ class Tail:
                 feed_log.expire(time.monotonic() - self._ring_age_s)
             for feed_log in followed:
                 try:
-                    await self._check(feed_log)
+                    if feed_log.entry.feed.is_stream:
+                        # Of these it is told by others; there may be many, most of them quiet.
+                        if feed_log.is_idle(time.monotonic() - self._ring_age_s):
+                            await self.drop(feed_log)
+                    else:
+                        await self._check(feed_log)
                 except KafkaUnavailable as error:
                     log.warning("feed_check_failed", feed=feed_log.entry.feed.name, reason=str(error))
                     break
@@ -151,10 +161,12 @@ class Tail:
         try:
             identity = await self._offsets.identity(topic)
         except UnknownTopic:
-            await self._drop(feed_log)
+            log.warning("feed_topic_gone", feed=feed_log.entry.feed.name, topic=topic)
+            await self.drop(feed_log)
             return
         if identity.topic_id != feed_log.topic.topic_id:
-            await self._drop(feed_log)
+            log.warning("feed_topic_gone", feed=feed_log.entry.feed.name, topic=topic)
+            await self.drop(feed_log)
             return
         async with self._changing:
             new = range(len(feed_log.rings), identity.partitions)
@@ -163,12 +175,12 @@ class Tail:
                 feed_log.rings.extend(Ring(0, self._ring_bytes) for _ in new)
                 await self._follower.follow(TopicPartition(topic, p, 0) for p in new)
 
-    async def _drop(self, feed_log: FeedLog) -> None:
+    async def drop(self, feed_log: FeedLog) -> None:
+        """Follow a feed no more: its topic is gone, or nobody reads it. Who still does must ask anew."""
         feed, topic = feed_log.entry.feed.name, feed_log.topic.topic
         async with self._changing:
             if self._logs.get(feed) is not feed_log:
                 return
-            log.warning("feed_topic_gone", feed=feed, topic=topic)
             # Readers ask anew only now, when no record of the old topic can come any more.
             await self._follower.unfollow([TopicPartition(topic, p) for p in range(len(feed_log.rings))])
             del self._logs[feed], self._by_topic[topic]

@@ -59,8 +59,12 @@ class Table(Mapping[str, V], Generic[V]):
         A transaction that has just been committed is not yet among it: Kafka answers first, and marks its records then.
         Raises `KafkaUnavailable`, also when nothing more came for 10 s.
         """
-        for partition, end in enumerate(await self._offsets.ends(self.topic, len(self._positions))):
+        for partition, end in enumerate(await self.ends()):
             await self.reach(partition, end)
+
+    async def ends(self) -> list[int]:
+        """Per partition, the offset that the next record gets that consumers can read; raises `KafkaUnavailable`."""
+        return await self._offsets.ends(self.topic, len(self._positions))
 
     async def reach(self, partition: int, offset: int) -> None:
         """Wait until all of a partition that lies before an offset is in the mapping; raises as `catch_up` does."""
