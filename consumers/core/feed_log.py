@@ -42,6 +42,15 @@ class Batch:
     position: Position
 
 
+def readable_ends(entry: Entry, ends: list[int]) -> list[int]:
+    """Where the records of a feed end, given where its partitions do.
+
+    The partitions of a stream end with the marker of a transaction, always: it has one writer at a time, and no other
+    way of writing. A consumer passes a marker only with what follows it, or after a tenth of a second.
+    """
+    return [max(0, end - 1) for end in ends] if entry.feed.is_stream else ends
+
+
 class FeedLog:
     """Reads one feed.
 
@@ -188,7 +197,7 @@ class FeedLog:
                 return
 
     async def _refresh(self) -> None:
-        ends = await self._offsets.ends(self.topic.topic, len(self.rings))
+        ends = readable_ends(self.entry, await self._offsets.ends(self.topic.topic, len(self.rings)))
         try:
             async with asyncio.timeout(REFRESH_S):
                 await self._reached(

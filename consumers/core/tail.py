@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from headrace import metrics
-from headrace.consumers.core.feed_log import FeedLog
+from headrace.consumers.core.feed_log import FeedLog, readable_ends
 from headrace.consumers.core.history import History
 from headrace.consumers.core.record import Record
 from headrace.consumers.core.ring import Ring
@@ -77,7 +77,7 @@ class Tail:
     async def _open(self, feed: str) -> FeedLog:
         entry = self.catalogue[feed]
         identity = await self._offsets.identity(entry.feed.topic)
-        ends = await self._offsets.ends(identity.topic, identity.partitions)
+        ends = readable_ends(entry, await self._offsets.ends(identity.topic, identity.partitions))
         opened = FeedLog(entry, identity, ends, self._history, self._offsets, self._ring_bytes)
         async with self._changing:
             self._logs[feed] = self._by_topic[identity.topic] = opened
@@ -98,7 +98,7 @@ class Tail:
                 feed_log.rings[partition].append(Record(message, partition, offset))
                 touched[feed_log] += 1
             elif error.code() == KafkaError._PARTITION_EOF:
-                feed_log.rings[partition].reach(offset)
+                feed_log.rings[partition].reach(*readable_ends(feed_log.entry, [offset]))
                 touched[feed_log] += 0
             elif not error.retriable():
                 self._spawn_recovery(feed_log, partition, error)
@@ -122,7 +122,7 @@ class Tail:
         while not feed_log.gone:
             try:
                 await self._check(feed_log)
-                ends = await self._offsets.ends(topic, len(feed_log.rings))
+                ends = readable_ends(feed_log.entry, await self._offsets.ends(topic, len(feed_log.rings)))
                 break
             except KafkaUnavailable:
                 await asyncio.sleep(1)

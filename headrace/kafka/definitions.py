@@ -32,7 +32,7 @@ class Definitions(Mapping[str, V], Generic[V]):
         to_bytes: Callable[[V], bytes],
         on_change: Callable[[str, V | None], None] | None = None,
     ) -> None:
-        self._table = Table(kafka, admin, topic.name, from_bytes, on_change)
+        self._table = Table(kafka, admin, topic.name, from_bytes, on_change, marked=True)
         name = topic.name
         ids = [name] if topic.partitions == 1 else [f"{name}.{p}" for p in range(topic.partitions)]
         self._writers = [

@@ -98,7 +98,6 @@ class FencedWriter(Generic[V]):
             "error_cb": _log_error,
         }
         self._producer: Producer | None = None
-        self._own_end = -1
         self._waiting: list[_Waiting[V]] = []
         self._working: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=transactional_id)
@@ -161,9 +160,7 @@ class FencedWriter(Generic[V]):
         if self._producer is None:
             self._producer = await self._blocking(self._begin)
         # Whatever another process writes from here on, it fences this producer first, and the commit fails.
-        end = (await self._table.ends())[self._partition]
-        if end != self._own_end:
-            await self._table.reach(self._partition, end)
+        await self._table.catch_up(self._partition)
         values: dict[str, V | None] = {}
         writing: list[Transaction[V]] = []
         transaction_id = secrets.token_hex(4)
@@ -192,7 +189,6 @@ class FencedWriter(Generic[V]):
         offset = await self._blocking(self._commit, self._producer, encoded)
         # Kafka answers before readers see it: until then the next change, here or elsewhere, would be of what was.
         await self._table.reach(self._partition, offset + 1)
-        self._own_end = offset + 2  # the marker of the commit lies between, of which a consumer is told much later
 
     async def _blocking(self, call: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
