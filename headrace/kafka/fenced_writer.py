@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from headrace.kafka.admin import CRITICAL
 from headrace.kafka.bridge import Ack, Outgoing
 from headrace.kafka.offsets import KafkaUnavailable
 from headrace.kafka.table import Table
@@ -61,15 +62,28 @@ class _Waiting(Generic[V]):
     def __init__(self, change: Change[V, Any]) -> None:
         self.change = change
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.result: Any = None
+        # Nobody may be there any more to take the exception.
+        self.future.add_done_callback(lambda done: done.exception())
+        self._result: Any = None
+        self._refusal: Exception | None = None
+
+    def make(self, transaction: Transaction[V]) -> bool:
+        """Make the change; whether it wants to be made."""
+        self._result = self._refusal = None
+        try:
+            self._result = self.change(transaction)
+        except Exception as error:  # it belongs to whoever waits, and is told once what it was decided by is written
+            self._refusal = error
+        return self._refusal is None
 
     def fail(self, error: BaseException) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
+        self.future.set_exception(error)
 
     def succeed(self) -> None:
-        if not self.future.done():
-            self.future.set_result(self.result)
+        if self._refusal is not None:
+            self.future.set_exception(self._refusal)
+        else:
+            self.future.set_result(self._result)
 
 
 class FencedWriter(Generic[V]):
@@ -93,6 +107,7 @@ class FencedWriter(Generic[V]):
             "transaction.timeout.ms": int(TRANSACTION_S * 1000),
             "delivery.timeout.ms": int(TRANSACTION_S * 1000),
             "linger.ms": 0,
+            "log_level": CRITICAL,
             "compression.type": "lz4",
             "queue.buffering.max.messages": 0,
             "error_cb": _log_error,
@@ -166,16 +181,10 @@ class FencedWriter(Generic[V]):
         transaction_id = secrets.token_hex(4)
         for waiting in together:
             transaction = Transaction(transaction_id, self._table, values)
-            if waiting.future.done():
-                continue
-            try:
-                waiting.result = waiting.change(transaction)
-            except Exception as error:  # it does not want to
-                waiting.fail(error)
-                continue
-            values |= transaction.values
-            if transaction.acknowledged is not None:
-                writing.append(transaction)
+            if waiting.make(transaction):
+                values |= transaction.values
+                if transaction.acknowledged is not None:
+                    writing.append(transaction)
         if not values and not writing:
             return
         acks = await self._blocking(self._send, self._producer, [r for t in writing for r in t.records])
@@ -191,7 +200,7 @@ class FencedWriter(Generic[V]):
         await self._table.reach(self._partition, offset + 1)
 
     async def _blocking(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _told, call, *arguments)
 
     def _begin(self) -> Producer:
         producer = Producer(self._config)
@@ -248,6 +257,16 @@ class FencedWriter(Generic[V]):
             await asyncio.wait([self._working])
         self._producer = None
         await asyncio.to_thread(self._thread.shutdown)
+
+
+def _told(call: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the client. Where it is fenced while it tells of deliveries, its exception comes disguised."""
+    try:
+        return call(*arguments)
+    except SystemError as error:
+        if isinstance(error.__cause__, KafkaException):
+            raise error.__cause__ from None
+        raise
 
 
 def _first(errors: list[KafkaError]) -> KafkaError:

@@ -25,8 +25,8 @@ class Table(Mapping[str, V], Generic[V]):
     """The latest value of every key of a topic; a tombstone removes its key.
 
     Read it from the event loop only: that is where it changes. `decode` makes a value from a record's value; where it
-    raises, the record is logged with its offset, counted, and leaves its key as it was. `marked` says that each partition
-    has one writer at a time, who writes in transactions: so its last offset is always the marker of one.
+    raises, the record is logged with its offset, counted, and leaves its key as it was. `marked` says that each
+    partition has one writer at a time, who writes in transactions: so its last offset is always the marker of one.
     """
 
     def __init__(

@@ -58,9 +58,7 @@ async def test_appends_through_two_gateways_at_once_are_each_there_once(gateway:
 
     async def write(through: Any, who: str) -> None:
         for n in range(15):
-            sent = await through.append(
-                name, orjson.dumps([who, n]).join((b"[", b"]")), Content_Type="application/json"
-            )
+            sent = await through.append(name, orjson.dumps([[who, n]]), Content_Type="application/json")
             assert sent.status == 204, sent.body
 
     writers = [(gateway, "a"), (other, "b"), (gateway, "c"), (other, "d")]
@@ -162,7 +160,8 @@ def _lose_one_answer(streams: Streams, name: str, monkeypatch: pytest.MonkeyPatc
     from headrace.durable.stream import partition_of
 
     writer: Any = streams.table.definitions._writers[partition_of(name)]
-    commit, lost = writer._commit, []
+    commit = writer._commit
+    lost: list[str] = []
 
     def fenced(*arguments: Any) -> int:
         offset: int = commit(*arguments)
