@@ -103,6 +103,8 @@ class Reading:
 
     async def close(self) -> None:
         """Leave Kafka."""
+        if self._stream_logs is not None:
+            await self._stream_logs.close()
         if self._tail is not None:
             await self._tail.close()
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-import structlog
-
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.tail import Tail, UnknownFeed
 from headrace.durable.stream import Stream
 from headrace.durable.streams import Streams
 
-log = structlog.get_logger(__name__)
+KEEP_S = 0.5
 
 
 class StreamLogs:
@@ -22,6 +20,7 @@ class StreamLogs:
         self._streams = streams
         self._dropping: set[asyncio.Task[None]] = set()
         streams.table.listen(self._changed)
+        self._keeping = asyncio.ensure_future(self._keep())
 
     async def log(self, name: str) -> FeedLog:
         """The log of a stream as it is now. Raises `UnknownFeed`, `UnknownTopic`, `KafkaUnavailable`."""
@@ -36,6 +35,15 @@ class StreamLogs:
             found.close(stream.end)
         return found
 
+    async def _keep(self) -> None:
+        """Who follows a stream reads it all the time: it does not expire meanwhile."""
+        while True:
+            await asyncio.sleep(KEEP_S)
+            for name in list(self._streams.table.mortal):
+                found = self._tail.opened(name)
+                if found is not None and found.is_followed:
+                    self._streams.touch(name)
+
     def _changed(self, name: str, stream: Stream | None) -> None:
         found = self._tail.opened(name)
         if found is None or not found.entry.feed.is_stream:
@@ -46,3 +54,8 @@ class StreamLogs:
             task.add_done_callback(self._dropping.discard)
         elif stream.closed and found.closed_at is None:
             found.close(stream.end)
+
+    async def close(self) -> None:
+        """Stop."""
+        self._keeping.cancel()
+        await asyncio.wait([self._keeping, *self._dropping])

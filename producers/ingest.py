@@ -126,7 +126,7 @@ class Ingest:
     def _entry(self, feed: str) -> Entry:
         entry = self._catalogue.get(feed)
         if entry is None:
-            raise Problem(HTTPStatus.NOT_FOUND, f"No feed is called {feed}; GET /v1/feeds lists them.")
+            raise Problem(HTTPStatus.NOT_FOUND, f"No feed of a file is called {feed}; GET /v1/feeds lists them.")
         if holds_dead_letters(feed):
             raise Problem(
                 HTTPStatus.METHOD_NOT_ALLOWED, "Dead letters are written by Headrace alone.", headers={"Allow": "GET"}

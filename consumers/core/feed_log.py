@@ -261,9 +261,14 @@ class FeedLog:
 
     # What the tail calls
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether somebody waits for what comes."""
+        return bool(self._listeners)
+
     def is_idle(self, since_s: float) -> bool:
         """Whether nobody has asked for it since a time, by the monotonic clock, and nobody waits."""
-        return self.asked_s < since_s and not self._listeners
+        return self.asked_s < since_s and not self.is_followed
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call `listener` after every batch of new records, once the rings hold it."""

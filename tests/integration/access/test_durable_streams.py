@@ -48,6 +48,16 @@ async def test_who_may_only_read_sees_its_streams_in_the_list(gateway: Any, keys
     assert [feed["name"] for feed in body["feeds"]] == ["list.a"]
 
 
+async def test_a_subscription_to_a_stream_is_refused_with_the_reason(gateway: Any, keys: Any) -> None:
+    admin = await keys.make("admin:subscribed.*")
+    await ready(gateway, admin)
+    assert (await gateway.call("PUT", "/v1/stream/subscribed.a", admin, headers=MESSAGE))[0] == 201
+    wanted = {"feed": "subscribed.a", "mode": "pull"}
+    status, _, body = await gateway.call("POST", "/v1/subscriptions", admin, json=wanted)
+    assert (status, body["errors"]) == (400, [{"pointer": "/feed"}])
+    assert "made by PUT" in body["detail"]
+
+
 async def test_an_open_stream_ends_with_the_key_that_opened_it(gateway: Any, keys: Any) -> None:
     admin, reader = await keys.make("admin:open.*"), await keys.make("read:open.*")
     await ready(gateway, admin, reader)
