@@ -46,6 +46,10 @@ RELAY_FAULTS := $(addprefix tests/faults/test_,relays_at_random.py two_owners.py
 test-faults-relay: $(INSTALLED) ## Kill and freeze relays, 20 times at random too, before receivers that fail in every way
 	HEADRACE_RELAY_FAULTS=$${HEADRACE_RELAY_FAULTS:-20} $(BIN)/pytest -m faults -rP $(RELAY_FAULTS)
 
+.PHONY: test-conformance
+test-conformance: $(INSTALLED) ## Run the suite of Durable Streams and its official client (needs node and npm)
+	$(BIN)/pytest -rs tests/conformance
+
 .PHONY: test-containers
 test-containers: $(INSTALLED) ## Build the image and run everything in containers (needs a Docker engine)
 	$(BIN)/pytest -m containers -rs tests/containers

@@ -91,7 +91,7 @@ class FanOut:
         self._full: dict[Follower, None] = {}
         self._grown = asyncio.Event()
         self._flushed_s = self._written_s = self._kept_alive_s = time.monotonic()
-        feed = log.entry.feed.name
+        feed = log.entry.feed.label
         self._followers = metrics.followers.labels(feed, mode)
         self._slow = metrics.slow_followers.labels(feed, mode)
         self._events_out = metrics.events_out.labels(feed, mode)
@@ -190,12 +190,19 @@ class FanOut:
         front = list(self._front)
         self._position = batch.position
         self._seat_joining()
-        if not batch.records or not front:
-            return
-        await self._write_all(front, self._frames.chunk(batch, True), batch)
-        observe_latency(self._log.feed_log, self.mode, batch.records)
-        self._written_s = time.monotonic()
-        self._told = batch.position
+        if batch.records and front:
+            await self._write_all(front, self._frames.chunk(batch, True), batch)
+            observe_latency(self._log.feed_log, self.mode, batch.records)
+            self._written_s = time.monotonic()
+            self._told = batch.position
+        if self._log.feed_log.is_closed_at(batch.position):
+            for follower in list(self._front):
+                self._close(follower, batch.position)
+
+    def _close(self, follower: Follower, position: Position) -> None:
+        """Tell a follower that nothing comes after a position any more."""
+        follower.write(self._frames.chunk(Batch([], position), True), position)
+        follower.end(Ending.CLOSED)
 
     async def _write_all(self, front: list[Follower], chunk: bytes, batch: Batch) -> None:
         count = 0
@@ -268,6 +275,7 @@ class FanOut:
     async def _feed(self, follower: Follower) -> None:
         """Feed one follower from its position, until it is at the front, full, or gone."""
         position = follower.position
+        told: Position | None = None
         try:
             while follower.open and not follower.full:
                 if conflate := follower.slow is Slow.CONFLATE and follower.is_behind:
@@ -279,8 +287,9 @@ class FanOut:
                     follower.end(Ending.GONE)
                 elif batch.records:
                     self._send(follower, batch, self._chunk(start, batch, conflate=conflate))
+                    told = position if position == self._log.tail else None
                     await asyncio.sleep(0)
-                elif self._join(follower, batch.position):
+                elif self._join(follower, batch.position, told):
                     return
                 else:
                     await self._log.wait(batch.position, 1.0)
@@ -291,11 +300,18 @@ class FanOut:
         except Exception:
             self._failed([follower])
 
-    def _join(self, follower: Follower, position: Position) -> bool:
-        """Take a follower that has had all of the rings to the front. No await in here."""
+    def _join(self, follower: Follower, position: Position, told: Position | None) -> bool:
+        """Take a follower that has had all of the rings to the front; `told` is where it was last told so.
+
+        No await in here.
+        """
+        if self._log.feed_log.is_closed_at(position):
+            self._close(follower, position)
+            return True
         if position != self._log.tail:
             return False  # its token is of a process that has read further than this one
-        follower.write(self._frames.chunk(Batch([], position), True), position)
+        if position != told:
+            follower.write(self._frames.chunk(Batch([], position), True), position)
         if not follower.open or follower.full:
             return True
         follower.is_behind = False

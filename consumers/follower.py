@@ -24,6 +24,7 @@ class Ending(enum.Enum):
     GOING_AWAY = "the process stops"
     GONE = "the position, or the topic, is no more"
     KAFKA_AWAY = "Kafka does not answer"
+    CLOSED = "the stream was closed, and its last message was sent"
     FAILED = "an error of ours"
     UNAUTHORIZED = "the credential was revoked or has expired"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.consumers import stream_frames
 from headrace.consumers.avro_container import container
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.record import Record
@@ -18,6 +19,8 @@ def frame(feed_log: FeedLog, records: list[Record], media_type: str) -> tuple[by
         codec = feed_log.entry.codec
         assert isinstance(codec, AvroCodec)
         return container(codec, records)
+    if feed_log.entry.feed.is_stream and media_type != BATCH:
+        return stream_frames.frame(feed_log, records, media_type), 0
     events = [feed_log.json(record) for record in records]
     if media_type == NDJSON:
         return b"".join(event + b"\n" for event in events), 0
@@ -29,4 +32,6 @@ def framed_bytes(feed_log: FeedLog, record: Record, media_type: str) -> int:
     """What a record adds to its page, in bytes."""
     if media_type == AVRO:
         return len(record.message.value() or b"")
+    if feed_log.entry.feed.is_stream and media_type != BATCH:
+        return len(stream_frames.value(record)) + 1
     return len(feed_log.json(record)) + 1

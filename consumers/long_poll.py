@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 
 from aiohttp import web
@@ -14,9 +13,7 @@ from headrace.consumers.core.feed_log import TAIL, Batch, FeedLog
 from headrace.consumers.core.record import Record
 from headrace.consumers.read_request import ReadRequest
 from headrace.consumers.selected_log import SelectedLog
-
-CURSOR_EPOCH_S = 1_728_432_000  # 9 October 2024 UTC, Durable Streams 1.0 section 8.1
-CURSOR_INTERVAL_S = 20
+from headrace.consumers.stream_cursor import CURSOR_INTERVAL_S, next_cursor
 
 COLLAPSED = f"public, max-age={CURSOR_INTERVAL_S}"
 """Of answers with events: clients that wait at one position are one request to the gateway behind a cache."""
@@ -28,7 +25,7 @@ async def answer(feed_log: FeedLog, read: ReadRequest, wait_s: float) -> web.Res
     batch = await log.read(await read.position(feed_log), read.limit)
     live = not batch.records
     if live:
-        with metrics.followers.labels(feed_log.entry.feed.name, "long-poll").track_inprogress():
+        with metrics.followers.labels(feed_log.entry.feed.label, "long-poll").track_inprogress():
             batch = await _wait(log, batch, read, wait_s)
     batch = page.within_bytes(log, batch, read)
     headers = page.headers(log, batch)
@@ -54,7 +51,10 @@ async def _wait(log: SelectedLog, batch: Batch, read: ReadRequest, wait_s: float
     """The first batch with an event; one without after `wait_s`, or where looking for one in history takes long."""
     now = asyncio.get_running_loop().time
     deadline, scans = now() + wait_s, 1
-    while not (batch.records or log.gone) and (left_s := deadline - now()) > 0:
+    while (
+        not (batch.records or log.gone or log.feed_log.is_closed_at(batch.position))
+        and (left_s := deadline - now()) > 0
+    ):
         # What wakes it may be no event: the end of a transaction moves the tail as well.
         if log.at_tail(batch.position):
             scans = 0
@@ -70,15 +70,7 @@ async def _wait(log: SelectedLog, batch: Batch, read: ReadRequest, wait_s: float
     return log.read_rings(batch.position, read.limit) or batch
 
 
-def next_cursor(client: int | None) -> int:
-    """The number of the present interval; above the client's own where that is not behind (section 8.1)."""
-    interval = int(time.time() - CURSOR_EPOCH_S) // CURSOR_INTERVAL_S
-    if client is None or client < interval:
-        return interval
-    return client + max(1, random.randint(1, 3600) // CURSOR_INTERVAL_S)  # noqa: S311
-
-
 def observe_latency(feed_log: FeedLog, mode: str, records: list[Record]) -> None:
     """Note how long ago the newest of the records was accepted: one observation for a batch that leaves together."""
     age_s = time.time() - max(record.timestamp_ms for record in records) / 1000
-    metrics.latency_seconds.labels(feed_log.entry.feed.name, mode).observe(max(age_s, 0.0))
+    metrics.latency_seconds.labels(feed_log.entry.feed.label, mode).observe(max(age_s, 0.0))

@@ -65,9 +65,10 @@ def _has_room(log: SelectedLog, batch: Batch, read: ReadRequest) -> bool:
 
 
 def etag(log: SelectedLog, start: Position, position: Position, read: ReadRequest) -> str:
-    """What names the page: its range, what was chosen of it, and its form."""
+    """What names the page: its range, what was chosen of it, its form, and whether the stream ends with it."""
     token = log.feed_log.token
-    form = f"{sorted(read.selection.parameters().items())} {read.media_type} {read.coding}"
+    closed = log.feed_log.is_closed_at(position)
+    form = f"{sorted(read.selection.parameters().items())} {read.media_type} {read.coding} {closed}"
     return f'"{token(start)}.{token(position)}.{hashlib.sha256(form.encode()).hexdigest()[:16]}"'
 
 
@@ -77,16 +78,19 @@ def headers(log: SelectedLog, batch: Batch) -> dict[str, str]:
         "Stream-Next-Offset": log.feed_log.token(batch.position),
         "Vary": "Accept, Accept-Encoding",
         "X-Content-Type-Options": "nosniff",
+        "Cross-Origin-Resource-Policy": "same-origin",
     }
     if log.at_tail(batch.position):
         found["Stream-Up-To-Date"] = "true"
+    if log.feed_log.is_closed_at(batch.position):
+        found["Stream-Closed"] = "true"
     return found
 
 
 async def answer(log: SelectedLog, batch: Batch, read: ReadRequest, mode: str, headers: dict[str, str]) -> web.Response:
     """The answer that holds a batch."""
     body, left_out = frame(log.feed_log, batch.records, read.media_type)
-    feed = log.entry.feed.name
+    feed = log.entry.feed.label
     if left_out:
         headers["Headrace-Left-Out"] = str(left_out)
     if read.coding is not None and len(body) > LEAST_BYTES:
@@ -94,6 +98,6 @@ async def answer(log: SelectedLog, batch: Batch, read: ReadRequest, mode: str, h
         headers["Content-Encoding"] = read.coding
     metrics.events_out.labels(feed, mode).inc(len(batch.records))
     metrics.bytes_out.labels(feed, mode).inc(len(body))
-    made = web.Response(body=body, headers={**headers, "Content-Type": read.media_type})
+    made = web.Response(body=body, headers={**headers, "Content-Type": read.content_type})
     made[EVENTS] = len(batch.records)
     return made

@@ -14,7 +14,10 @@ from headrace.consumers.core.feed_log import BEGINNING, TAIL, FeedLog
 from headrace.consumers.core.position import Position
 from headrace.consumers.parameters import choice, filter_of, is_number, number, time_ms, wrong
 from headrace.consumers.selection import Selection
+from headrace.durable.media_type import essence, is_json
 from headrace.http.problems import Problem
+from headrace.schemas.catalogue import Entry
+from headrace.schemas.codec import AvroCodec
 from headrace.settings import ServeSettings
 
 JSON = "application/json"
@@ -59,6 +62,7 @@ class ReadRequest:
     live: Live | None
     slow: Slow | None
     media_type: str
+    content_type: str
     coding: str | None
     cursor: int | None
     if_none_match: str | None
@@ -73,14 +77,27 @@ class ReadRequest:
         return await feed_log.resolve(self.offset)
 
 
-def parse(request: web.Request, settings: ServeSettings, *, has_schema: bool = False) -> ReadRequest:
-    """The checked request; raises `Problem` (400, 406) that names the parameter.
+def forms_of(entry: Entry) -> tuple[str, ...]:
+    """The media types in which pages of a feed are to be had, the first one by default.
 
-    `has_schema` says whether the feed's events are Avro.
+    A stream's own, with its parameters, is the first.
+    """
+    if isinstance(entry.codec, AvroCodec):
+        return (JSON, NDJSON, BATCH, AVRO)
+    if not entry.feed.is_stream:
+        return (JSON, NDJSON, BATCH)
+    own = entry.feed.media_type
+    return (own, NDJSON, BATCH) if is_json(own) else (own, BATCH)
+
+
+def parse(request: web.Request, settings: ServeSettings, forms: tuple[str, ...] = (JSON, NDJSON, BATCH)) -> ReadRequest:
+    """The checked request, of a feed that is to be had in `forms`.
+
+    Raises `Problem` (400, 406) that names the parameter.
     """
     query = request.query
     live = choice("live", query.get("live"), Live)
-    media_type = _media_type(request, live, has_schema=has_schema)
+    media_type = _media_type(request, live, tuple(map(essence, forms)))
     plain_event_source = media_type == EVENT_STREAM and live is None
     if media_type == EVENT_STREAM:
         live = Live.SSE
@@ -105,6 +122,7 @@ def parse(request: web.Request, settings: ServeSettings, *, has_schema: bool = F
         live=live,
         slow=_slow(request, live),
         media_type=media_type,
+        content_type=forms[0] if media_type == essence(forms[0]) else media_type,
         coding=_coding(request, live),
         cursor=_cursor(query.get("cursor")),
         if_none_match=request.headers.get("If-None-Match"),
@@ -130,14 +148,13 @@ def _slow(request: web.Request, live: Live | None) -> Slow | None:
     return slow
 
 
-def _media_type(request: web.Request, live: Live | None, *, has_schema: bool) -> str:
+def _media_type(request: web.Request, live: Live | None, pages: tuple[str, ...]) -> str:
     accept = ",".join(request.headers.getall("Accept", []))
     for alias, name in ALIASES.items():
         accept = accept.replace(alias, name)
-    pages = (JSON, NDJSON, BATCH, AVRO) if has_schema else (JSON, NDJSON, BATCH)
     if live is Live.SSE:
         # Whoever names the mode by `live` has said enough: it need not say it again, only not refuse it.
-        offered: tuple[str, ...] = (EVENT_STREAM, JSON, NDJSON)
+        offered: tuple[str, ...] = (EVENT_STREAM, pages[0], JSON, NDJSON)
     else:
         offered = pages if live is Live.LONG_POLL else (*pages, EVENT_STREAM)
     best = best_media_type(accept, offered)

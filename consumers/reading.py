@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -11,16 +11,19 @@ from aiohttp import web
 
 from headrace.access.principal import principal_of
 from headrace.access.scopes import Action
-from headrace.consumers import follower_list, long_poll, pull
+from headrace.consumers import follower_list, long_poll, pull, stream_head
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import PositionError
 from headrace.consumers.core.tail import Tail, UnknownFeed
-from headrace.consumers.read_request import Live, parse
+from headrace.consumers.read_request import Live, forms_of, parse
 from headrace.consumers.refused import refused
 from headrace.consumers.sse import ServerSentEvents
+from headrace.consumers.stream_logs import StreamLogs
 from headrace.consumers.websocket.endpoint import WebSockets
 from headrace.consumers.websocket.handshake import wants_websocket
 from headrace.consumers.websocket.session import Publish
+from headrace.durable.feeds import Feeds
+from headrace.durable.streams import Streams
 from headrace.http.problems import Problem
 from headrace.kafka.admin import admin_client
 from headrace.kafka.offsets import UnknownTopic
@@ -34,20 +37,36 @@ JSON_HEADERS = {"Content-Type": "application/json", "X-Content-Type-Options": "n
 class Reading:
     """The part of a service that reads feeds."""
 
-    def __init__(self, settings: ServeSettings, catalogue: Catalogue, publish: Publish | None = None) -> None:
-        """`publish` writes what clients send over WebSocket, in a service that also writes."""
+    def __init__(
+        self,
+        settings: ServeSettings,
+        catalogue: Catalogue,
+        publish: Publish | None = None,
+        streams: Streams | None = None,
+    ) -> None:
+        """`publish` writes what clients send over WebSocket, in a service that also writes.
+
+        `streams` are those that clients make; without them there are only the feeds of the catalogue.
+        """
         self._settings = settings
         self._catalogue = catalogue
+        self._streams = streams
+        self._feeds: Mapping[str, Entry] = catalogue if streams is None else Feeds(catalogue, streams)
+        self._stream_logs: StreamLogs | None = None
         self._tail: Tail | None = None
         self._sse = ServerSentEvents(settings)
         self._websockets = WebSockets(settings, self.log, publish)
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """The feeds, one feed, its events; who follows them."""
+        """The feeds, one feed, its events, also under their second name; who follows them."""
         return [
             web.get("/v1/feeds", self._list),
             web.get("/v1/feeds/{feed}", self._describe),
-            web.get("/v1/feeds/{feed}/events", self._events, allow_head=False),
+            *(
+                route
+                for path in ("/v1/feeds/{feed}/events", "/v1/stream/{feed}")
+                for route in (web.get(path, self._events, allow_head=False), web.head(path, self._head))
+            ),
             web.get("/v1/followers", self._followers),
         ]
 
@@ -63,11 +82,13 @@ class Reading:
         self._tail = Tail(
             kafka,
             admin_client(kafka),
-            self._catalogue,
+            self._feeds,
             ring_bytes=self._settings.ring_bytes,
             ring_age_s=self._settings.ring_age_s,
             history_consumers=self._settings.history_consumers,
         )
+        if self._streams is not None:
+            self._stream_logs = StreamLogs(self._tail, self._streams)
 
     def trouble(self) -> str | None:
         """Why reading would not work now."""
@@ -82,12 +103,14 @@ class Reading:
 
     async def close(self) -> None:
         """Leave Kafka."""
+        if self._stream_logs is not None:
+            await self._stream_logs.close()
         if self._tail is not None:
             await self._tail.close()
 
     async def _list(self, request: web.Request) -> web.Response:
         principal = principal_of(request)
-        feeds = [summary(entry) for entry in self._catalogue.values() if principal.sees(entry.feed.name)]
+        feeds = [summary(entry) for entry in self._feeds.values() if principal.sees(entry.feed.name)]
         return web.Response(body=orjson.dumps({"feeds": feeds}), headers=JSON_HEADERS)
 
     async def _describe(self, request: web.Request) -> web.Response:
@@ -112,7 +135,9 @@ class Reading:
         try:
             if wants_websocket(request):
                 return await self._websockets.answer(request, feed_log)
-            read = parse(request, self._settings, has_schema=isinstance(feed_log.entry.codec, AvroCodec))
+            if self._streams is not None and feed_log.entry.feed.is_stream:
+                self._streams.touch(feed_log.entry.feed.name)
+            read = parse(request, self._settings, forms_of(feed_log.entry))
             if read.live is Live.LONG_POLL:
                 return await long_poll.answer(feed_log, read, self._settings.long_poll_s)
             if read.live is Live.SSE:
@@ -120,6 +145,11 @@ class Reading:
             return await pull.answer(feed_log, read)
         except PositionError as error:
             raise refused(feed_log, error) from None
+
+    async def _head(self, request: web.Request) -> web.Response:
+        feed_log = await self.log(request.match_info["feed"])
+        feed, streams = feed_log.entry.feed, self._streams
+        return await stream_head.answer(feed_log, streams.table.get(feed.name) if streams and feed.is_stream else None)
 
     async def _followers(self, request: web.Request) -> web.Response:
         principal = principal_of(request)
@@ -131,6 +161,8 @@ class Reading:
     async def log(self, feed: str) -> FeedLog:
         """The log of a feed; raises `Problem` 404."""
         try:
+            if self._stream_logs is not None and feed not in self._catalogue:
+                return await self._stream_logs.log(feed)
             return await self.tail.log(feed)
         except UnknownFeed:
             raise Problem(HTTPStatus.NOT_FOUND, f"No feed is called {feed}; GET /v1/feeds lists them.") from None

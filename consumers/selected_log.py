@@ -41,6 +41,10 @@ class SelectedLog:
         """Whether readers must ask anew."""
         return self.feed_log.gone
 
+    def ends_at(self, position: Position) -> bool:
+        """Whether nothing will come after a position: the feed is closed there, or readers must ask anew."""
+        return self.gone or self.feed_log.is_closed_at(position)
+
     @property
     def tail(self) -> Position:
         """The position after the newest record that is here."""

@@ -17,12 +17,15 @@ from headrace.access.principal import principal_of
 from headrace.consumers.compression import stream_chunk, stream_start
 from headrace.consumers.core.feed_log import Batch, FeedLog
 from headrace.consumers.core.position import Position
+from headrace.consumers.fan_out import Frames
 from headrace.consumers.fan_outs import FanOuts, planned_end_s
 from headrace.consumers.follower import Ending, Follower
-from headrace.consumers.long_poll import next_cursor
 from headrace.consumers.metered_follower import MeteredFollower
 from headrace.consumers.read_request import ReadRequest
 from headrace.consumers.selected_log import SelectedLog
+from headrace.consumers.stream_cursor import least_cursor, next_cursor
+from headrace.consumers.stream_events import StreamEvents
+from headrace.durable.media_type import is_text
 from headrace.http.head import with_signals
 from headrace.settings import ServeSettings
 
@@ -34,15 +37,18 @@ class ServerSentEvents:
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
-        self.fan_outs: FanOuts[str | None] = FanOuts("sse", settings, SseFrames)
+        self.fan_outs: FanOuts[Form] = FanOuts("sse", settings, frames_of)
         self._draining = False
 
     async def answer(self, request: web.Request, feed_log: FeedLog, read: ReadRequest) -> web.StreamResponse:
         """Begin the answer and give the connection away. Raises `MalformedPosition`, `PositionGone`."""
+        if feed_log.entry.feed.is_stream:
+            # So that a writer finds its own writes, and is told once that it is up to date.
+            await feed_log.refresh()
         position = await read.position(feed_log)
         # A position that is gone is told as a status, so look before the answer begins.
         await SelectedLog(feed_log, read.selection).check(position)
-        begin = await with_signals(request, head(read.coding))
+        begin = await with_signals(request, head(read.coding, in_base64=_in_base64(feed_log)))
         if request.transport is None or self._draining:
             raise ConnectionResetError
         principal = principal_of(request)
@@ -55,7 +61,7 @@ class ServerSentEvents:
         request.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         follower.take_over(request, begin)
         follower.on_close = principal.on_end(lambda: follower.cut(Ending.UNAUTHORIZED))
-        self.fan_outs.of(feed_log, read.selection, read.coding).add(follower)
+        self.fan_outs.of(feed_log, read.selection, (read.coding, least_cursor(read.cursor))).add(follower)
         await asyncio.sleep(0)  # aiohttp cancels this handler here: the connection is no longer its own
         return web.Response()
 
@@ -65,17 +71,32 @@ class ServerSentEvents:
         self.fan_outs.end(Ending.GOING_AWAY)
 
 
+Form = tuple[str | None, int]
+"""Followers of one form get the same chunks: their content coding, and the least cursor that they are to be told."""
+
+
+def frames_of(feed_log: FeedLog, form: Form) -> Frames:
+    """How the events of a feed are said."""
+    return StreamEvents(feed_log, *form) if feed_log.entry.feed.is_stream else SseFrames(feed_log, *form)
+
+
+def _in_base64(feed_log: FeedLog) -> bool:
+    feed = feed_log.entry.feed
+    return feed.is_stream and not is_text(feed.media_type)
+
+
 class SseFrames:
     """Events of one feed as server-sent events, in a content coding where there is one."""
 
-    def __init__(self, feed_log: FeedLog, coding: str | None) -> None:
+    def __init__(self, feed_log: FeedLog, coding: str | None, least_cursor: int = 0) -> None:
         self._log = feed_log
         self._coding = coding
+        self._least_cursor = least_cursor
         self.heartbeat = stream_chunk(b":\n\n", coding)
 
     def chunk(self, batch: Batch, up_to_date: bool) -> bytes:
         """A batch and the control event after it; only the control event where the batch is empty."""
-        return stream_chunk(frame(self._log, batch, up_to_date), self._coding)
+        return stream_chunk(frame(self._log, batch, up_to_date, self._least_cursor), self._coding)
 
     def farewell(self, position: Position) -> bytes:
         """The event `disconnect`: from where to go on."""
@@ -84,16 +105,19 @@ class SseFrames:
         return stream_chunk(b"id: %s\nevent: disconnect\ndata: %s\n\n" % (token.encode(), said), self._coding)
 
 
-def head(coding: str | None) -> bytes:
-    """What an answer begins with."""
+def head(coding: str | None, *, in_base64: bool) -> bytes:
+    """What an answer begins with; `in_base64` says that the data is."""
     encoding = "" if coding is None else f"Content-Encoding: {coding}\r\n"
+    if in_base64:
+        encoding += "Stream-SSE-Data-Encoding: base64\r\n"
     return (
         b"HTTP/1.1 200 OK\r\n"
         b"Content-Type: text/event-stream\r\n"
-        b"Cache-Control: no-store\r\n"
+        b"Cache-Control: no-cache, no-store\r\n"
         b"Vary: Accept, Accept-Encoding\r\n"
         b"X-Accel-Buffering: no\r\n"
         b"X-Content-Type-Options: nosniff\r\n"
+        b"Cross-Origin-Resource-Policy: same-origin\r\n"
         b"Connection: close\r\n"
         + encoding.encode()
         + b"\r\n"
@@ -102,10 +126,11 @@ def head(coding: str | None) -> bytes:
     )
 
 
-def frame(feed_log: FeedLog, batch: Batch, up_to_date: bool) -> bytes:
+def frame(feed_log: FeedLog, batch: Batch, up_to_date: bool, least_cursor: int = 0) -> bytes:
     """A batch and the control event after it; only the control event where the batch is empty."""
     token = feed_log.token(batch.position)
-    control: dict[str, object] = {"streamNextOffset": token, "streamCursor": str(next_cursor(None))}
+    cursor = str(max(next_cursor(None), least_cursor))
+    control: dict[str, object] = {"streamNextOffset": token, "streamCursor": cursor}
     if up_to_date:
         control["upToDate"] = True
     end = b"event: control\ndata: " + orjson.dumps(control) + b"\n\n"

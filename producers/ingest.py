@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError
 
 from headrace import metrics
 from headrace.access.principal import EVENTS
+from headrace.durable.streams import Streams
 from headrace.http.problems import Problem, unavailable
 from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import Ack, Outgoing, ProducerBridge, QueueFull
@@ -22,6 +23,7 @@ from headrace.kafka.topics import ensure_topics, keyless_partition
 from headrace.producers.body import read_body
 from headrace.producers.idempotency import IdempotencyKeys
 from headrace.producers.incoming import Incoming, Parsed, Rejected, cloud_events, idempotency_key, parse
+from headrace.producers.streams import StreamWriting, read_only
 from headrace.schemas.catalogue import Catalogue, Entry
 from headrace.schemas.codec import InvalidData
 from headrace.schemas.event import to_headers
@@ -38,15 +40,24 @@ Result = tuple[str, Ack] | Rejected
 class Ingest:
     """The part of a service that writes events."""
 
-    def __init__(self, settings: IngestSettings, catalogue: Catalogue) -> None:
+    def __init__(self, settings: IngestSettings, catalogue: Catalogue, streams: Streams | None = None) -> None:
+        """`streams` are those that clients make; without them there are only the feeds of the catalogue."""
         self._settings = settings
         self._catalogue = catalogue
+        self._streams = None if streams is None else StreamWriting(settings, streams)
         self._bridge: ProducerBridge | None = None
         self._keys = IdempotencyKeys()
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """One route."""
-        return [web.post("/v1/feeds/{feed}/events", self._post)]
+        """Appending to a feed; making and removing streams, which are feeds under a second name."""
+        events, stream = "/v1/feeds/{feed}/events", "/v1/stream/{feed}"
+        if self._streams is None:
+            return [web.post(events, self._post)]
+        return [
+            route
+            for path in (events, stream)
+            for route in (web.post(path, self._post), web.put(path, self._put), web.delete(path, self._delete))
+        ]
 
     async def start(self) -> None:
         """Connect to Kafka, and make the topics that are missing."""
@@ -75,8 +86,25 @@ class Ingest:
         if self._bridge is not None:
             await self._bridge.close(self._settings.drain_s)
 
+    async def _put(self, request: web.Request) -> web.Response:
+        return await self._of_clients(request).put(request)
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        return await self._of_clients(request).delete(request)
+
+    def _of_clients(self, request: web.Request) -> StreamWriting:
+        """Those who write streams; raises `Problem` 405 for a feed that a file defines."""
+        assert self._streams is not None
+        if (feed := request.match_info["feed"]) in self._catalogue:
+            raise read_only(feed)
+        return self._streams
+
     async def _post(self, request: web.Request) -> web.Response:
-        entry = self._entry(request.match_info["feed"])
+        feed = request.match_info["feed"]
+        if self._streams is not None and feed not in self._catalogue:
+            return await self._streams.post(request)
+        entry = self._entry(feed)
+        _refuse_headers_of_streams(request, feed)
         body = await read_body(request, self._settings.max_body_bytes)
         parsed = parse(request.headers, request.headers.get("Content-Type", ""), body, entry)
         key = idempotency_key(request.headers)
@@ -98,7 +126,7 @@ class Ingest:
     def _entry(self, feed: str) -> Entry:
         entry = self._catalogue.get(feed)
         if entry is None:
-            raise Problem(HTTPStatus.NOT_FOUND, f"No feed is called {feed}; GET /v1/feeds lists them.")
+            raise Problem(HTTPStatus.NOT_FOUND, f"No feed of a file is called {feed}; GET /v1/feeds lists them.")
         if holds_dead_letters(feed):
             raise Problem(
                 HTTPStatus.METHOD_NOT_ALLOWED, "Dead letters are written by Headrace alone.", headers={"Allow": "GET"}
@@ -153,6 +181,17 @@ class Ingest:
         partition = -1 if key is not None else keyless_partition(item.event.id, self._partitions[feed.topic])
         headers = to_headers(item.event, codec.content_type)
         return Outgoing(feed.topic, key, value, headers, time.time_ns() // 1_000_000, partition)
+
+
+def _refuse_headers_of_streams(request: web.Request, feed: str) -> None:
+    """Raise `Problem` 400 where a request relies on what only streams do."""
+    for name in ("Producer-Id", "Producer-Epoch", "Producer-Seq", "Stream-Seq", "Stream-Closed"):
+        if name in request.headers:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST,
+                f"{name} is for streams that were made by PUT, and {feed} is defined by a file: here an event's id, or "
+                "an Idempotency-Key, makes a retry harmless.",
+            )
 
 
 def _undelivered(event_id: str, error: KafkaError) -> Rejected:

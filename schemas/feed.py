@@ -21,9 +21,11 @@ Compatibility = Literal[
 
 HOUR_MS = 3_600_000
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,244}")
+"""Kafka's rule, with room for `.dead`."""
 DEAD_LETTERS = ".dead"
 """How the names of dead letters end, feeds' and topics'."""
-"""Kafka's rule, with room for `.dead`."""
+STREAMS = "(streams)"
+"""What metrics call feeds that were made by PUT."""
 
 
 class FeedError(Misconfigured):
@@ -52,7 +54,8 @@ class Feed:
 
     `schema` is the full name of an Avro type; without it the values are JSON or raw bytes of `media_type`. `key` is
     the field of the data that becomes the record's key. `retention_hours` None keeps events for ever, or, where
-    `compacted`, the last event of every key.
+    `compacted`, the last event of every key. `is_stream` says that no file defines it: a client made it by PUT, and
+    what was posted is read as it was posted.
     """
 
     name: str
@@ -67,6 +70,12 @@ class Feed:
     retention_hours: float | None = None
     compacted: bool = False
     compatibility: Compatibility = "FULL_TRANSITIVE"
+    is_stream: bool = False
+
+    @property
+    def label(self) -> str:
+        """What metrics call it: streams come and go, and have one name for all."""
+        return STREAMS if self.is_stream else self.name
 
     @property
     def subject(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from headrace.consumers.core.record import Record
 from headrace.kafka.offsets import KafkaUnavailable, TopicIdentity
@@ -89,6 +90,10 @@ class Cursor:
             if extra := self._next.keys() - start.keys():
                 self._consumer.incremental_unassign([TopicPartition(topic.topic, p) for p in extra])
         else:
+            if topic != self._topic:
+                # Else it looks for the leaders of topics that are new to it once a second only.
+                with contextlib.suppress(KafkaException):
+                    self._consumer.list_topics(topic.topic, STALL_S)
             self._consumer.assign([TopicPartition(topic.topic, p, offset) for p, offset in start.items()])
         self._topic = topic
         self._next = dict(start)

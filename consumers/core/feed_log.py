@@ -19,8 +19,8 @@ from headrace.consumers.core.position import (
 )
 from headrace.consumers.core.record import Record
 from headrace.consumers.core.ring import Ring
-from headrace.consumers.core.token import decode_token, encode_token, identity_of, same_name
 from headrace.consumers.filter.event import Event
+from headrace.durable.token import MalformedToken, decode_token, encode_token, identity_of, same_name
 from headrace.kafka.offsets import KafkaUnavailable, Offsets, TopicIdentity
 from headrace.schemas.catalogue import Entry
 
@@ -42,6 +42,15 @@ class Batch:
     position: Position
 
 
+def readable_ends(entry: Entry, ends: list[int]) -> list[int]:
+    """Where the records of a feed end, given where its partitions do.
+
+    The partitions of a stream end with the marker of a transaction, always: it has one writer at a time, and no other
+    way of writing. A consumer passes a marker only with what follows it, or after a tenth of a second.
+    """
+    return [max(0, end - 1) for end in ends] if entry.feed.is_stream else ends
+
+
 class FeedLog:
     """Reads one feed.
 
@@ -57,7 +66,11 @@ class FeedLog:
         self.topic = topic
         self.rings = [Ring(end, ring_bytes) for end in ends]
         self.gone = False
-        self._identity = identity_of(topic.topic, topic.topic_id)
+        self.closed_at: Position | None = None
+        self.asked_s = time.monotonic()
+        # A stream that is made again has another topic; tokens of the one before are gone, not another feed's.
+        named = entry.feed.name if entry.feed.is_stream else topic.topic
+        self._identity = identity_of(named, topic.topic_id)
         self._history = history
         self._offsets = offsets
         self._listeners: set[Callable[[], None]] = set()
@@ -67,8 +80,8 @@ class FeedLog:
         self._events: OrderedDict[tuple[int, int], tuple[Event, int]] = OrderedDict()
         self._events_bytes = 0
         self._defaults = {"source": f"/feeds/{entry.feed.name}", "type": entry.feed.event_type}
-        self._tail_events = metrics.tail_events.labels(entry.feed.name)
-        self._history_events = metrics.history_events.labels(entry.feed.name)
+        self._tail_events = metrics.tail_events.labels(entry.feed.label)
+        self._history_events = metrics.history_events.labels(entry.feed.label)
 
     # Positions
 
@@ -80,6 +93,10 @@ class FeedLog:
     def tail(self) -> Position:
         """The position after the newest record that is here."""
         return tuple(ring.end for ring in self.rings)
+
+    def is_closed_at(self, position: Position) -> bool:
+        """Whether the feed is closed, and nothing comes after a position."""
+        return self.closed_at is not None and all(at >= end for at, end in zip(position, self.closed_at, strict=False))
 
     def only(self, partition: int, offset: int) -> Position:
         """The position after all that is here, but for one partition: a read from there is of that one alone."""
@@ -107,7 +124,10 @@ class FeedLog:
         if offset == TAIL:
             await self.refresh()
             return self.tail
-        position, identity = decode_token(offset)
+        try:
+            position, identity = decode_token(offset)
+        except MalformedToken as error:
+            raise MalformedPosition(str(error)) from None
         if identity != self._identity:
             if not same_name(identity, self._identity):
                 raise MalformedPosition("an offset token of another feed")
@@ -180,7 +200,7 @@ class FeedLog:
                 return
 
     async def _refresh(self) -> None:
-        ends = await self._offsets.ends(self.topic.topic, len(self.rings))
+        ends = readable_ends(self.entry, await self._offsets.ends(self.topic.topic, len(self.rings)))
         try:
             async with asyncio.timeout(REFRESH_S):
                 await self._reached(
@@ -190,12 +210,13 @@ class FeedLog:
             raise KafkaUnavailable(f"the tail of {self.topic.topic} did not come") from None
 
     async def wait(self, position: Position, timeout_s: float) -> bool:
-        """Wait until there is something after a position; False after `timeout_s`."""
+        """Wait until there is something after a position, or never will be; False after `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._reached(
                     lambda: (
                         self.gone
+                        or self.is_closed_at(position)
                         or any(
                             at < ring.end for at, ring in zip(widen(position, len(self.rings)), self.rings, strict=True)
                         )
@@ -243,6 +264,15 @@ class FeedLog:
 
     # What the tail calls
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether somebody waits for what comes."""
+        return bool(self._listeners)
+
+    def is_idle(self, since_s: float) -> bool:
+        """Whether nobody has asked for it since a time, by the monotonic clock, and nobody waits."""
+        return self.asked_s < since_s and not self.is_followed
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Call `listener` after every batch of new records, once the rings hold it."""
         self._listeners.add(listener)
@@ -264,7 +294,13 @@ class FeedLog:
         """Evict what arrived before a time."""
         for ring in self.rings:
             ring.expire(arrived_before_s)
-        metrics.ring_bytes.labels(self.entry.feed.name).set(sum(ring.memory_bytes for ring in self.rings))
+        metrics.ring_bytes.labels(self.entry.feed.label).set(sum(ring.memory_bytes for ring in self.rings))
+
+    def close(self, position: Position) -> None:
+        """Nothing comes after a position any more."""
+        self.closed_at = position
+        for listener in list(self._listeners):
+            listener()
 
     def end(self) -> None:
         """The topic is no more, or was made again: readers must ask anew."""

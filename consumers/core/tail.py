@@ -13,13 +13,13 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from headrace import metrics
-from headrace.consumers.core.feed_log import FeedLog
+from headrace.consumers.core.feed_log import FeedLog, readable_ends
 from headrace.consumers.core.history import History
 from headrace.consumers.core.record import Record
 from headrace.consumers.core.ring import Ring
 from headrace.kafka.follower import Follower
 from headrace.kafka.offsets import KafkaUnavailable, Offsets, UnknownTopic
-from headrace.schemas.catalogue import Catalogue
+from headrace.schemas.catalogue import Entry
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class Tail:
         self,
         kafka: Mapping[str, Any],
         admin: AdminClient,
-        catalogue: Catalogue,
+        catalogue: Mapping[str, Entry],
         *,
         ring_bytes: int,
         ring_age_s: float,
@@ -60,6 +60,7 @@ class Tail:
     async def log(self, feed: str) -> FeedLog:
         """The log of a feed, followed from now on. Raises `UnknownFeed`, `UnknownTopic`, `KafkaUnavailable`."""
         if (found := self._logs.get(feed)) is not None:
+            found.asked_s = time.monotonic()
             return found
         if feed not in self.catalogue:
             raise UnknownFeed(feed)
@@ -69,10 +70,14 @@ class Tail:
             task.add_done_callback(lambda _: self._opening.pop(feed))
         return await asyncio.shield(self._opening[feed])
 
+    def opened(self, feed: str) -> FeedLog | None:
+        """The log of a feed where it is followed."""
+        return self._logs.get(feed)
+
     async def _open(self, feed: str) -> FeedLog:
         entry = self.catalogue[feed]
         identity = await self._offsets.identity(entry.feed.topic)
-        ends = await self._offsets.ends(identity.topic, identity.partitions)
+        ends = readable_ends(entry, await self._offsets.ends(identity.topic, identity.partitions))
         opened = FeedLog(entry, identity, ends, self._history, self._offsets, self._ring_bytes)
         async with self._changing:
             self._logs[feed] = self._by_topic[identity.topic] = opened
@@ -93,7 +98,7 @@ class Tail:
                 feed_log.rings[partition].append(Record(message, partition, offset))
                 touched[feed_log] += 1
             elif error.code() == KafkaError._PARTITION_EOF:
-                feed_log.rings[partition].reach(offset)
+                feed_log.rings[partition].reach(*readable_ends(feed_log.entry, [offset]))
                 touched[feed_log] += 0
             elif not error.retriable():
                 self._spawn_recovery(feed_log, partition, error)
@@ -117,7 +122,7 @@ class Tail:
         while not feed_log.gone:
             try:
                 await self._check(feed_log)
-                ends = await self._offsets.ends(topic, len(feed_log.rings))
+                ends = readable_ends(feed_log.entry, await self._offsets.ends(topic, len(feed_log.rings)))
                 break
             except KafkaUnavailable:
                 await asyncio.sleep(1)
@@ -137,7 +142,12 @@ class Tail:
                 feed_log.expire(time.monotonic() - self._ring_age_s)
             for feed_log in followed:
                 try:
-                    await self._check(feed_log)
+                    if feed_log.entry.feed.is_stream:
+                        # Of these it is told by others; there may be many, most of them quiet.
+                        if feed_log.is_idle(time.monotonic() - self._ring_age_s):
+                            await self.drop(feed_log)
+                    else:
+                        await self._check(feed_log)
                 except KafkaUnavailable as error:
                     log.warning("feed_check_failed", feed=feed_log.entry.feed.name, reason=str(error))
                     break
@@ -151,10 +161,12 @@ class Tail:
         try:
             identity = await self._offsets.identity(topic)
         except UnknownTopic:
-            await self._drop(feed_log)
+            log.warning("feed_topic_gone", feed=feed_log.entry.feed.name, topic=topic)
+            await self.drop(feed_log)
             return
         if identity.topic_id != feed_log.topic.topic_id:
-            await self._drop(feed_log)
+            log.warning("feed_topic_gone", feed=feed_log.entry.feed.name, topic=topic)
+            await self.drop(feed_log)
             return
         async with self._changing:
             new = range(len(feed_log.rings), identity.partitions)
@@ -163,12 +175,12 @@ class Tail:
                 feed_log.rings.extend(Ring(0, self._ring_bytes) for _ in new)
                 await self._follower.follow(TopicPartition(topic, p, 0) for p in new)
 
-    async def _drop(self, feed_log: FeedLog) -> None:
+    async def drop(self, feed_log: FeedLog) -> None:
+        """Follow a feed no more: its topic is gone, or nobody reads it. Who still does must ask anew."""
         feed, topic = feed_log.entry.feed.name, feed_log.topic.topic
         async with self._changing:
             if self._logs.get(feed) is not feed_log:
                 return
-            log.warning("feed_topic_gone", feed=feed, topic=topic)
             # Readers ask anew only now, when no record of the old topic can come any more.
             await self._follower.unfollow([TopicPartition(topic, p) for p in range(len(feed_log.rings))])
             del self._logs[feed], self._by_topic[topic]

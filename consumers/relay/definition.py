@@ -12,20 +12,13 @@ from typing import Any, Literal
 import orjson
 
 from headrace.consumers.relay.options import Options
-from headrace.kafka.topics import TopicSpec
+from headrace.kafka.topics import COMPACTED, TopicSpec
 from headrace.schemas.event import now
 
 State = Literal["active", "paused", "disabled"]
 Mode = Literal["webhook", "pull"]
 
 POSITION_PARTITIONS = 24
-COMPACTED = {
-    "cleanup.policy": "compact",
-    # Small segments that are cleaned early: what a new owner reads is what counts, not all that was ever written.
-    "segment.bytes": str(16 * 2**20),
-    "min.cleanable.dirty.ratio": "0.1",
-    "max.compaction.lag.ms": "3600000",
-}
 SUBSCRIPTIONS = TopicSpec("headrace.subscriptions", 1, COMPACTED)
 POSITIONS = TopicSpec("headrace.positions", POSITION_PARTITIONS, COMPACTED)
 OWNERS = TopicSpec("headrace.owners", 1, COMPACTED)

@@ -21,6 +21,7 @@ BUSY = 2
 
 CODES = {
     Ending.RESUME: CloseCode.RESUME,
+    Ending.CLOSED: CloseCode.NORMAL,
     Ending.GOING_AWAY: CloseCode.GOING_AWAY,
     Ending.GONE: CloseCode.GONE,
     Ending.KAFKA_AWAY: CloseCode.TRY_AGAIN_LATER,

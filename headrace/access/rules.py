@@ -31,6 +31,7 @@ FREE = Rule(free=True)
 ANY = Rule()
 READ = Rule(Action.READ, On.PATH)
 PUBLISH = Rule(Action.PUBLISH, On.PATH)
+MANAGE = Rule(Action.ADMIN, On.PATH)
 SUBSCRIBE = Rule(Action.SUBSCRIBE, On.HANDLER)
 ADMIN = Rule(Action.ADMIN, On.HANDLER)
 
@@ -44,6 +45,12 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/v1/feeds/{feed}"): READ,
     ("GET", "/v1/feeds/{feed}/events"): READ,
     ("POST", "/v1/feeds/{feed}/events"): PUBLISH,
+    ("PUT", "/v1/feeds/{feed}/events"): MANAGE,
+    ("DELETE", "/v1/feeds/{feed}/events"): MANAGE,
+    ("GET", "/v1/stream/{feed}"): READ,
+    ("POST", "/v1/stream/{feed}"): PUBLISH,
+    ("PUT", "/v1/stream/{feed}"): MANAGE,
+    ("DELETE", "/v1/stream/{feed}"): MANAGE,
     ("POST", "/v1/subscriptions"): SUBSCRIBE,
     ("GET", "/v1/subscriptions"): SUBSCRIBE,
     ("GET", "/v1/subscriptions/{id}"): SUBSCRIBE,

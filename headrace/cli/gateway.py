@@ -8,6 +8,7 @@ def gateway() -> None:
     from headrace.consumers.reading import Reading
     from headrace.consumers.relay.vault import Vault
     from headrace.consumers.subscriptions import Subscriptions
+    from headrace.durable.streams import Streams
     from headrace.http.service import Part, run_service
     from headrace.producers.ingest import Ingest
     from headrace.schemas.catalogue import load_catalogue
@@ -18,8 +19,9 @@ def gateway() -> None:
     catalogue = load_catalogue(settings)
 
     def parts() -> list[Part]:
-        ingest = Ingest(settings, catalogue)
-        reading = Reading(settings, catalogue, ingest.publish)
-        return [ingest, reading, Subscriptions(settings, reading)]
+        streams = Streams(settings, settings.queue_bytes)
+        ingest = Ingest(settings, catalogue, streams)
+        reading = Reading(settings, catalogue, ingest.publish, streams)
+        return [streams, ingest, reading, Subscriptions(settings, reading)]
 
     run_service("gateway", settings, settings.port, parts)

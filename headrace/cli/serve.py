@@ -8,6 +8,7 @@ def serve() -> None:
     from headrace.consumers.reading import Reading
     from headrace.consumers.relay.vault import Vault
     from headrace.consumers.subscriptions import Subscriptions
+    from headrace.durable.streams import Streams
     from headrace.http.service import Part, run_service
     from headrace.schemas.catalogue import load_catalogue
     from headrace.settings import ServeSettings
@@ -17,7 +18,8 @@ def serve() -> None:
     catalogue = load_catalogue(settings)
 
     def parts() -> list[Part]:
-        reading = Reading(settings, catalogue)
-        return [reading, Subscriptions(settings, reading)]
+        streams = Streams(settings)
+        reading = Reading(settings, catalogue, streams=streams)
+        return [streams, reading, Subscriptions(settings, reading)]
 
     run_service("serve", settings, settings.port, parts)

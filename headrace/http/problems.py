@@ -49,7 +49,7 @@ class Problem(Exception):
             status=self.status,
             body=orjson.dumps(self.body()),
             content_type="application/problem+json",
-            headers={"Cache-Control": "no-store", **self.headers},
+            headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **self.headers},
         )
 
 

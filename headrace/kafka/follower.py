@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -11,7 +12,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +63,14 @@ class Follower:
 
     async def follow(self, partitions: Iterable[TopicPartition]) -> None:
         """Add partitions, each from its offset."""
-        await self._call(self._consumer.incremental_assign, list(partitions))
+        await self._call(self._assign, list(partitions))
+
+    def _assign(self, partitions: list[TopicPartition]) -> None:
+        # Else it looks for the leaders of topics that are new to it once a second only.
+        for topic in {partition.topic for partition in partitions}:
+            with contextlib.suppress(KafkaException):
+                self._consumer.list_topics(topic, TROUBLE_S)
+        self._consumer.incremental_assign(partitions)
 
     async def unfollow(self, partitions: Iterable[TopicPartition]) -> None:
         """Stop reading partitions. At its end all that was under way has been handed over; nothing comes after it."""

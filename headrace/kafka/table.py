@@ -25,7 +25,8 @@ class Table(Mapping[str, V], Generic[V]):
     """The latest value of every key of a topic; a tombstone removes its key.
 
     Read it from the event loop only: that is where it changes. `decode` makes a value from a record's value; where it
-    raises, the record is logged with its offset, counted, and leaves its key as it was.
+    raises, the record is logged with its offset, counted, and leaves its key as it was. `marked` says that each
+    partition has one writer at a time, who writes in transactions: so its last offset is always the marker of one.
     """
 
     def __init__(
@@ -35,8 +36,11 @@ class Table(Mapping[str, V], Generic[V]):
         topic: str,
         decode: Callable[[bytes], V],
         on_change: Callable[[str, V | None], None] | None = None,
+        *,
+        marked: bool = False,
     ) -> None:
         self.topic = topic
+        self._marked = marked
         self._offsets = Offsets(admin)
         self._decode = decode
         self._on_change = on_change
@@ -51,16 +55,19 @@ class Table(Mapping[str, V], Generic[V]):
         self._positions = [0] * identity.partitions
         beginnings = await self._offsets.beginnings(self.topic, identity.partitions)
         await self._follower.follow(TopicPartition(self.topic, p, at) for p, at in enumerate(beginnings))
-        await self.catch_up()
+        for partition, end in enumerate(await self._offsets.ends(self.topic, identity.partitions)):
+            await self.reach(partition, end)
 
-    async def catch_up(self) -> None:
-        """Wait until all that consumers could read before this call is in the mapping.
+    async def catch_up(self, *partitions: int) -> None:
+        """Wait until all that consumers could read of some partitions, or of all, before this call is in the mapping.
 
         A transaction that has just been committed is not yet among it: Kafka answers first, and marks its records then.
         Raises `KafkaUnavailable`, also when nothing more came for 10 s.
         """
-        for partition, end in enumerate(await self._offsets.ends(self.topic, len(self._positions))):
-            await self.reach(partition, end)
+        ends = await self._offsets.ends(self.topic, len(self._positions))
+        for partition in partitions or range(len(ends)):
+            # A consumer passes a marker only with what follows it, or after a tenth of a second.
+            await self.reach(partition, ends[partition] - self._marked)
 
     async def reach(self, partition: int, offset: int) -> None:
         """Wait until all of a partition that lies before an offset is in the mapping; raises as `catch_up` does."""

@@ -11,9 +11,17 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from headrace.kafka.offsets import Offsets, UnknownTopic
+from headrace.kafka.offsets import Offsets, TopicIdentity, UnknownTopic
 
 log = structlog.get_logger(__name__)
+
+COMPACTED = {
+    "cleanup.policy": "compact",
+    # Small segments that are cleaned early: what a new owner reads is what counts, not all that was ever written.
+    "segment.bytes": str(16 * 2**20),
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": "3600000",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +59,39 @@ async def ensure_topics(
                     raise
         offsets = Offsets(admin)
         return {
-            spec.name: await _visible(offsets, spec.name) if spec in missing else len(known[spec.name].partitions)
+            spec.name: (await _visible(offsets, spec.name)).partitions
+            if spec in missing
+            else len(known[spec.name].partitions)
             for spec in wanted
         }
 
 
-async def _visible(offsets: Offsets, topic: str) -> int:
+async def create_topic(
+    admin: AdminClient, spec: TopicSpec, *, replication_factor: int = -1, timeout_s: float = 30.0
+) -> TopicIdentity:
+    """Make a topic that is not there, and wait until the brokers know it; raises as `ensure_topics`."""
+    new = NewTopic(spec.name, spec.partitions, replication_factor, config=dict(spec.config))
+    async with asyncio.timeout(timeout_s):
+        await asyncio.wrap_future(admin.create_topics([new])[spec.name])
+        return await _visible(Offsets(admin), spec.name)
+
+
+async def delete_topic(admin: AdminClient, topic: str) -> None:
+    """Delete a topic; one that is not there is no error. Raises `KafkaException`."""
+    try:
+        await asyncio.wrap_future(admin.delete_topics([topic])[topic])
+        log.info("topic_deleted", topic=topic)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise
+
+
+async def _visible(offsets: Offsets, topic: str) -> TopicIdentity:
     while True:
         try:
-            return (await offsets.identity(topic)).partitions
+            return await offsets.identity(topic)
         except UnknownTopic:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.01)
 
 
 def keyless_partition(event_id: str, partitions: int) -> int:

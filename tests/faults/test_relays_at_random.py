@@ -20,7 +20,7 @@ from faults.stage import PATIENCE_S, Stage
 from support.receiver import receiver
 from support.waiting import until
 
-from headrace.consumers.core.token import decode_token, encode_token
+from headrace.durable.token import decode_token, encode_token
 
 pytestmark = pytest.mark.faults
 

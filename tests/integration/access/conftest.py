@@ -19,6 +19,7 @@ from headrace.access.quotas import Quotas
 from headrace.access.scopes import parse_scopes
 from headrace.consumers.reading import Reading
 from headrace.consumers.subscriptions import Subscriptions
+from headrace.durable.streams import Streams
 from headrace.http.service import serving
 from headrace.producers.ingest import Ingest
 from headrace.schemas.catalogue import load_catalogue
@@ -103,8 +104,10 @@ async def running_gateway(kafka: str, feeds: Path, **settings: Any) -> AsyncIter
         **{"bootstrap_servers": kafka, "feeds": feeds, "access": "keys", "webhook_allow": "127.0.0.0/8", **settings}
     )
     catalogue = load_catalogue(chosen)
-    reading = Reading(chosen, catalogue)
-    parts = [*access_parts(chosen), Ingest(chosen, catalogue), reading, Subscriptions(chosen, reading)]
+    streams = Streams(chosen)
+    reading = Reading(chosen, catalogue, streams=streams)
+    ingest = Ingest(chosen, catalogue, streams)
+    parts = [*access_parts(chosen), streams, ingest, reading, Subscriptions(chosen, reading)]
     async with (
         serving(parts, host="127.0.0.1", port=0, drain_s=2.0) as port,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,

@@ -36,7 +36,7 @@ async def test_what_does_not_exist_is_told_only_to_who_has_a_key(gateway: Any, k
     await until(lambda: _taken(gateway, key))
     assert (await gateway.call("GET", "/v1/nothing"))[0] == 401
     assert (await gateway.call("GET", "/v1/nothing", key))[0] == 404
-    assert (await gateway.call("PUT", EVENTS, key))[0] == 405
+    assert (await gateway.call("PATCH", EVENTS, key))[0] == 405
 
 
 async def test_a_key_does_what_its_scopes_say_and_nothing_else(gateway: Any, keys: Any) -> None:

@@ -38,7 +38,7 @@ async def test_history_and_then_live_without_gap_or_repeat(
         assert stream.controls[-1]["upToDate"] is True
         assert stream.last_id == stream.controls[-1]["streamNextOffset"]
         assert b"text/event-stream" in stream.head
-        assert b"Cache-Control: no-store" in stream.head
+        assert b"Cache-Control: no-cache, no-store" in stream.head
 
 
 async def test_the_last_event_id_resumes_exactly(

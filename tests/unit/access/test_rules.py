@@ -9,6 +9,7 @@ from headrace.access.access import Access
 from headrace.access.rules import FEED_PARAMETER, RULES, On, rule_of
 from headrace.consumers.reading import Reading
 from headrace.consumers.subscriptions import Subscriptions
+from headrace.durable.streams import Streams
 from headrace.http.service import Part, build_app
 from headrace.producers.ingest import Ingest
 from headrace.schemas.catalogue import load_catalogue
@@ -21,9 +22,11 @@ FREE = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
 async def gateway() -> web.Application:
     settings = GatewaySettings(access="keys")
     catalogue = load_catalogue(settings)
-    reading = Reading(settings, catalogue)
+    streams = Streams(settings)
+    reading = Reading(settings, catalogue, streams=streams)
     access = Access(settings)
-    parts: list[Part] = [access, Ingest(settings, catalogue), reading, Subscriptions(settings, reading)]
+    ingest = Ingest(settings, catalogue, streams)
+    parts: list[Part] = [access, streams, ingest, reading, Subscriptions(settings, reading)]
     app = build_app(parts)
     await access.close()
     return app

@@ -128,7 +128,7 @@ def test_the_media_type_is_the_one_with_the_highest_weight(accept: str, media_ty
 def test_avro_is_to_be_had_of_feeds_with_a_schema() -> None:
     for name in ("application/avro", "avro/binary"):
         request = make_mocked_request("GET", "/v1/feeds/f/events", headers={"Accept": name})
-        assert parse(request, SETTINGS, has_schema=True).media_type == AVRO
+        assert parse(request, SETTINGS, (JSON, AVRO)).media_type == AVRO
         with pytest.raises(Problem) as caught:
             parse(request, SETTINGS)
         assert caught.value.status == 406

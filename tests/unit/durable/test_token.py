@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.consumers.core.position import MalformedPosition, Position
-from headrace.consumers.core.token import decode_token, encode_token, identity_of, same_name
+from headrace.consumers.core.position import Position
+from headrace.durable.token import MalformedToken, decode_token, encode_token, identity_of, same_name
 
 IDENTITY = identity_of("flights", "9f3NqzQ2T4uQ0c0yA2rLPw")
 ALPHABET = string.ascii_letters + string.digits + "-_"
@@ -53,10 +53,10 @@ def test_a_token_with_one_wrong_character_is_malformed(position: Position, data:
     if index == len(token) - 1:
         try:
             assert decode_token(damaged) == (position, IDENTITY)
-        except MalformedPosition:
+        except MalformedToken:
             return
     else:
-        with pytest.raises(MalformedPosition):
+        with pytest.raises(MalformedToken):
             decode_token(damaged)
 
 
@@ -64,15 +64,15 @@ def test_a_token_with_one_wrong_character_is_malformed(position: Position, data:
 def test_a_token_that_was_cut_off_or_has_more_after_it_is_malformed(position: Position, data: st.DataObject) -> None:
     token = encode_token(position, IDENTITY)
     length = data.draw(st.integers(0, len(token) - 1))
-    with pytest.raises(MalformedPosition):
+    with pytest.raises(MalformedToken):
         decode_token(token[:length])
-    with pytest.raises(MalformedPosition):
+    with pytest.raises(MalformedToken):
         decode_token(token + data.draw(st.text(ALPHABET, min_size=1, max_size=8)))
 
 
 @given(st.text(max_size=300) | st.text(ALPHABET, min_size=17, max_size=300))
 def test_any_other_text_is_malformed(text: str) -> None:
-    with pytest.raises(MalformedPosition):
+    with pytest.raises(MalformedToken):
         decode_token(text)
 
 

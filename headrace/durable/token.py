@@ -14,8 +14,7 @@ import base64
 import binascii
 import hashlib
 import re
-
-from headrace.consumers.core.position import MalformedPosition, Position
+from collections.abc import Sequence
 
 VERSION = 1
 SUM_DIGITS = 16
@@ -25,6 +24,10 @@ HEADER_BYTES = 1 + IDENTITY_BYTES + 2 + 1
 CRC_BYTES = 4
 
 _TOKEN = re.compile(rf"[0-9a-f]{{{SUM_DIGITS}}}[A-Za-z0-9_-]+", re.ASCII)
+
+
+class MalformedToken(ValueError):
+    """The text is no offset token."""
 
 
 def identity_of(topic: str, topic_id: str) -> bytes:
@@ -38,7 +41,7 @@ def same_name(identity: bytes, other: bytes) -> bool:
     return identity[:NAME_BYTES] == other[:NAME_BYTES]
 
 
-def encode_token(position: Position, identity: bytes) -> str:
+def encode_token(position: Sequence[int], identity: bytes) -> str:
     """The token of a position."""
     width = max(position, default=0).bit_length()
     packed = 0
@@ -59,21 +62,21 @@ def encode_token(position: Position, identity: bytes) -> str:
     return f"{total}{base64.urlsafe_b64encode(body).rstrip(b'=').decode()}"
 
 
-def decode_token(token: str) -> tuple[Position, bytes]:
-    """The position and the topic's identity; raises `MalformedPosition`."""
+def decode_token(token: str) -> tuple[tuple[int, ...], bytes]:
+    """The position and the topic's identity; raises `MalformedToken`."""
     if _TOKEN.fullmatch(token) is None:
-        raise MalformedPosition("not an offset token")
+        raise MalformedToken("not an offset token")
     total, text = token[:SUM_DIGITS], token[SUM_DIGITS:]
     try:
         whole = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except binascii.Error as error:
-        raise MalformedPosition("not an offset token") from error
+        raise MalformedToken("not an offset token") from error
     body, crc = whole[:-CRC_BYTES], whole[-CRC_BYTES:]
     if len(body) < HEADER_BYTES or body[0] != VERSION:
-        raise MalformedPosition("not an offset token of this version")
+        raise MalformedToken("not an offset token of this version")
     partitions, width = int.from_bytes(body[1 + IDENTITY_BYTES : HEADER_BYTES - 1], "big"), body[HEADER_BYTES - 1]
     if crc != _crc(total, body) or len(body) != HEADER_BYTES + (width * partitions + 7) // 8:
-        raise MalformedPosition("a damaged offset token")
+        raise MalformedToken("a damaged offset token")
     packed = int.from_bytes(body[HEADER_BYTES:], "big")
     mask = (1 << width) - 1
     position = tuple(packed >> width * index & mask for index in range(partitions))

@@ -1,0 +1,65 @@
+"""Clearing away: streams that have expired, and the topics of those that are no more.
+
+Every process does it, since none of them has to be there; that two do the same harms nothing. Nobody waits for it: who
+asks for an expired stream is told at once that there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from random import uniform
+
+import structlog
+
+from headrace import metrics
+from headrace.durable.stream import Retired, Stream
+from headrace.durable.table import StreamTable, now_ms
+
+log = structlog.get_logger(__name__)
+
+SWEEP_S = 2.0
+LEFT_S = 10.0
+"""For so long the topic of a deleted stream is left to whoever deleted it."""
+
+
+class Sweep:
+    """Calls `expire` with the names of expired streams, `clear` with topics that were left over and their keys."""
+
+    def __init__(
+        self,
+        table: StreamTable,
+        expire: Callable[[str], Awaitable[None]],
+        clear: Callable[[str, Retired], Awaitable[None]],
+    ) -> None:
+        self._table = table
+        self._expire = expire
+        self._clear = clear
+        self._seen_s: dict[str, float] = {}
+        self._task = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S * uniform(0.5, 1.5))  # noqa: S311 - so that not all do it at once
+            try:
+                await self._once()
+            except Exception as error:
+                log.warning("streams_not_swept", reason=repr(error))
+                metrics.errors.labels("streams").inc()
+
+    async def _once(self) -> None:
+        for name in list(self._table.mortal):
+            stream = self._table.definitions.get(name)
+            if isinstance(stream, Stream) and stream.has_expired(now_ms()):
+                await self._expire(name)
+        now_s = time.monotonic()
+        self._seen_s = {key: self._seen_s.get(key, now_s) for key in self._table.retired}
+        for key, retired in list(self._table.retired.items()):
+            if now_s - self._seen_s.get(key, now_s) > LEFT_S:
+                await self._clear(key, retired)
+
+    async def close(self) -> None:
+        """Stop."""
+        self._task.cancel()
+        await asyncio.wait([self._task])

@@ -1,0 +1,279 @@
+"""One partition of a compacted topic that many processes change: by one at a time, each change in a Kafka transaction.
+
+Whoever begins to write under the partition's transactional id fences every other process that was about to. What a
+process has read before it commits therefore still holds when it commits, or the commit fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from random import random
+from typing import Any, Generic, TypeVar
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from headrace.kafka.admin import CRITICAL
+from headrace.kafka.bridge import Ack, Outgoing
+from headrace.kafka.offsets import KafkaUnavailable
+from headrace.kafka.table import Table
+from headrace.kafka.transaction import Transaction
+
+log = structlog.get_logger(__name__)
+
+V = TypeVar("V")
+T = TypeVar("T")
+
+TRANSACTION_S = 10.0
+TRIES = 20
+"""How often a change is begun anew because another process changed something meanwhile."""
+STEP_S = 0.05
+"""By how much the random wait before that grows each time."""
+TOGETHER = 100
+"""Changes that are made in one transaction, where so many wait."""
+
+_FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+_AGAIN = _FENCED | {KafkaError.UNKNOWN}
+"""A broker that another producer has told the same in that moment may answer UNKNOWN, too."""
+
+_OF_ITSELF = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.INVALID_RECORD,
+}
+"""What is wrong with a record, and not with Kafka or the way there."""
+
+Change = Callable[[Transaction[V]], T]
+
+
+class _NotTaken(KafkaUnavailable):
+    """Kafka does not take a record; so nothing of its transaction was written."""
+
+
+class _Waiting(Generic[V]):
+    """A change, what it has made in the transaction under way, and who waits for that."""
+
+    def __init__(self, change: Change[V, Any]) -> None:
+        self.change = change
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        # Nobody may be there any more to take the exception.
+        self.future.add_done_callback(lambda done: done.exception())
+        self._result: Any = None
+        self._refusal: Exception | None = None
+
+    def make(self, transaction: Transaction[V]) -> bool:
+        """Make the change; whether it wants to be made."""
+        self._result = self._refusal = None
+        try:
+            self._result = self.change(transaction)
+        except Exception as error:  # it belongs to whoever waits, and is told once what it was decided by is written
+            self._refusal = error
+        return self._refusal is None
+
+    def fail(self, error: BaseException) -> None:
+        self.future.set_exception(error)
+
+    def succeed(self) -> None:
+        if self._refusal is not None:
+            self.future.set_exception(self._refusal)
+        else:
+            self.future.set_result(self._result)
+
+
+class FencedWriter(Generic[V]):
+    """Makes changes one after the other, those that wait together in one transaction."""
+
+    def __init__(
+        self,
+        kafka: Mapping[str, Any],
+        table: Table[V],
+        partition: int,
+        transactional_id: str,
+        to_bytes: Callable[[V], bytes],
+    ) -> None:
+        self._table = table
+        self._partition = partition
+        self._to_bytes = to_bytes
+        self._config = {
+            **kafka,
+            "client.id": f"headrace-{transactional_id}",
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": int(TRANSACTION_S * 1000),
+            "delivery.timeout.ms": int(TRANSACTION_S * 1000),
+            "linger.ms": 0,
+            "log_level": CRITICAL,
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": 0,
+            "error_cb": _log_error,
+        }
+        self._producer: Producer | None = None
+        self._waiting: list[_Waiting[V]] = []
+        self._working: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=transactional_id)
+
+    async def run(self, change: Change[V, T]) -> T:
+        """Make a change, and return what `change` returns, once readers see what it wrote.
+
+        `change` raises where it does not want to: then nothing of it is written. It may be called again although what
+        it put before was written, and no answer said so; it sees that then. Raises `KafkaUnavailable` where it is not
+        known whether the change was made.
+        """
+        waiting = _Waiting(change)
+        self._waiting.append(waiting)
+        if self._working is None or self._working.done():
+            self._working = asyncio.ensure_future(self._work())
+        # Once begun it is carried out: one whose caller has gone must not write after the next has looked.
+        result: T = await asyncio.shield(waiting.future)
+        return result
+
+    async def _work(self) -> None:
+        while self._waiting:
+            together, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+            await self._make(together)
+
+    async def _make(self, together: list[_Waiting[V]]) -> None:
+        try:
+            await self._try(together)
+        except Exception as error:
+            if isinstance(error, _NotTaken) and len(together) > 1:
+                # The others shall not fail with it.
+                for waiting in together:
+                    await self._make([waiting])
+                return
+            for waiting in together:
+                waiting.fail(error)
+        else:
+            for waiting in together:
+                waiting.succeed()
+
+    async def _try(self, together: list[_Waiting[V]]) -> None:
+        for number in range(TRIES):
+            try:
+                await self._transact(together)
+                return
+            except KafkaException as error:
+                self._producer = None  # what it began is undone by whoever begins next
+                code = error.args[0].code()
+                if code in _OF_ITSELF:
+                    raise _NotTaken(f"a record was not taken: {error.args[0].str()}") from error
+                if code not in _AGAIN:
+                    raise KafkaUnavailable(f"the change was not acknowledged: {error.args[0].str()}") from error
+            except Exception:
+                self._producer = None  # what it wrote may be seen later: a new one waits for that
+                raise
+            # Two that began anew in step would fence each other every time.
+            await asyncio.sleep(random() * STEP_S * number)  # noqa: S311 - no secret
+        raise KafkaUnavailable(f"others change {self._table.topic} all the time")
+
+    async def _transact(self, together: list[_Waiting[V]]) -> None:
+        if self._producer is None:
+            self._producer = await self._blocking(self._begin)
+        # Whatever another process writes from here on, it fences this producer first, and the commit fails.
+        await self._table.catch_up(self._partition)
+        values: dict[str, V | None] = {}
+        writing: list[Transaction[V]] = []
+        transaction_id = secrets.token_hex(4)
+        for waiting in together:
+            transaction = Transaction(transaction_id, self._table, values)
+            if waiting.make(transaction):
+                values |= transaction.values
+                if transaction.acknowledged is not None:
+                    writing.append(transaction)
+        if not values and not writing:
+            return
+        acks = await self._blocking(self._send, self._producer, [r for t in writing for r in t.records])
+        final = Transaction(transaction_id, self._table, values)
+        for transaction in writing:
+            own, acks = acks[: len(transaction.records)], acks[len(transaction.records) :]
+            if transaction.acknowledged is not None:
+                transaction.acknowledged(final, own)
+        values |= final.values
+        encoded = {key: None if value is None else self._to_bytes(value) for key, value in values.items()}
+        offset = await self._blocking(self._commit, self._producer, encoded)
+        # Kafka answers before readers see it: until then the next change, here or elsewhere, would be of what was.
+        await self._table.reach(self._partition, offset + 1)
+
+    async def _blocking(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _told, call, *arguments)
+
+    def _begin(self) -> Producer:
+        producer = Producer(self._config)
+        producer.init_transactions(TRANSACTION_S)
+        return producer
+
+    def _send(self, producer: Producer, records: list[Outgoing]) -> list[Ack]:
+        """Begin a transaction and write records; where they lie, in their order."""
+        producer.begin_transaction()
+        acks = [Ack(0, -1)] * len(records)
+        failed: list[KafkaError] = []
+
+        def written(index: int) -> Callable[[KafkaError | None, Message], None]:
+            def note(error: KafkaError | None, message: Message) -> None:
+                if error is None:
+                    acks[index] = Ack(message.partition() or 0, message.offset() or 0)
+                else:
+                    failed.append(error)
+
+            return note
+
+        for index, record in enumerate(records):
+            producer.produce(
+                record.topic,
+                record.value,
+                record.key,
+                record.partition,
+                timestamp=record.timestamp_ms,
+                headers=record.headers,
+                on_delivery=written(index),
+            )
+        if records and producer.flush(TRANSACTION_S):
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        if failed:
+            raise KafkaException(_first(failed))
+        return acks
+
+    def _commit(self, producer: Producer, values: Mapping[str, bytes | None]) -> int:
+        """Write the values, and commit; gives the last one's offset."""
+        offsets: list[int] = [-1]
+
+        def written(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                offsets.append(message.offset() or 0)
+
+        for key, value in values.items():
+            producer.produce(self._table.topic, value, key.encode(), self._partition, on_delivery=written)
+        producer.commit_transaction(TRANSACTION_S)
+        return max(offsets)
+
+    async def close(self) -> None:
+        """Finish what was begun, and leave Kafka."""
+        if self._working is not None:
+            await asyncio.wait([self._working])
+        self._producer = None
+        await asyncio.to_thread(self._thread.shutdown)
+
+
+def _told(call: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the client. Where it is fenced while it tells of deliveries, its exception comes disguised."""
+    try:
+        return call(*arguments)
+    except SystemError as error:
+        if isinstance(error.__cause__, KafkaException):
+            raise error.__cause__ from None
+        raise
+
+
+def _first(errors: list[KafkaError]) -> KafkaError:
+    """What tells most: being fenced makes all the other records fail as well."""
+    return next((error for error in errors if error.code() in _FENCED), errors[0])
+
+
+def _log_error(error: KafkaError) -> None:
+    if error.code() not in _FENCED:
+        log.warning("kafka_producer_error", client="fenced-writer", code=error.name(), reason=error.str())
