@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -12,6 +12,7 @@ import orjson
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -23,6 +24,7 @@ from pydantic import (
 
 from headrace.consumers.core.feed_log import TAIL, FeedLog
 from headrace.consumers.core.position import Position
+from headrace.consumers.read_request import MOST_PARTITION
 from headrace.consumers.relay.credentials import Credentials
 from headrace.consumers.relay.definition import Mode, Subscription
 from headrace.consumers.relay.options import Options
@@ -30,10 +32,33 @@ from headrace.http.problems import Problem
 
 M = TypeVar("M", bound=BaseModel)
 
+MAX_OFFSET = 2**63 - 1
+"""Kafka's own."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+NO_TIME = "is not a date and time in RFC 3339, such as 2013-01-01T05:00:00Z"
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""What subscriptions and snapshots may be called."""
+MAX_SNAPSHOTS = 100
+"""Of one subscription."""
 
 MAX_WAIT_S = 20.0
 """How long a call may wait for an event: less than a gateway waits for an owner's answer."""
+
+
+def _written_out(value: Any) -> Any:
+    """A time from its text; pydantic would take numbers, too: seconds or milliseconds, by their size."""
+    if not isinstance(value, str):
+        raise ValueError(NO_TIME)
+    try:
+        return datetime.fromisoformat(value.upper())
+    except ValueError:
+        raise ValueError(NO_TIME) from None
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 
 class Start(BaseModel):
@@ -41,8 +66,8 @@ class Start(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    offset: str | None = None
-    from_: AwareDatetime | None = Field(None, alias="from")
+    offset: str | None = Field(None, description="`-1` (the beginning), `now`, or a `Stream-Next-Offset`.")
+    from_: Time | None = Field(None, alias="from", description="A time; the first event that is not older.")
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
@@ -56,8 +81,10 @@ class Wanted(Options, Credentials):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mode: Mode = "webhook"
-    url: Annotated[str, StringConstraints(max_length=2048)] | None = Field(None, validate_default=True)
+    mode: Mode = Field("webhook", description="Whether its events are posted to a URL, or leased by workers.")
+    url: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
+        None, validate_default=True, description="Where they are posted; a webhook needs it."
+    )
 
     @field_validator("url")
     @classmethod
@@ -80,16 +107,18 @@ class Create(Start, Wanted):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    feed: str
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
-    signing: Literal["hmac", "ed25519"] = "hmac"
-    verify: bool = False
+    feed: str = Field(description="The feed whose events it gets.")
+    name: Annotated[str, StringConstraints(pattern=f"^{NAME}$")] | None = Field(
+        None, description="What it is called, for good; one is made."
+    )
+    signing: Literal["hmac", "ed25519"] = Field("hmac", description="By a shared secret, or a public key.")
+    verify: bool = Field(False, description="Ask the endpoint first, by CloudEvents' handshake.")
 
 
 class Seek(Start):
     """Where to move: an offset, a time, or where the subscription was when a snapshot was made."""
 
-    snapshot: str | None = None
+    snapshot: str | None = Field(None, description="The name of a snapshot.")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -103,7 +132,9 @@ class Resume(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    from_: Literal["stopped", "now"] = Field("stopped", alias="from")
+    from_: Literal["stopped", "now"] = Field(
+        "stopped", alias="from", description="Where it stopped, or now: what came meanwhile is left out."
+    )
 
 
 class Redeliver(Start):
@@ -111,10 +142,12 @@ class Redeliver(Start):
 
     model_config = ConfigDict(extra="forbid")
 
-    partition: int | None = Field(None, ge=0)
-    offset: str | int | None = None  # type: ignore[assignment]
-    to: AwareDatetime | None = None
-    dead_letters: bool = False
+    partition: int | None = Field(None, ge=0, le=MOST_PARTITION, description="The partition of one event.")
+    offset: str | Annotated[int, Field(ge=0, le=MAX_OFFSET)] | None = Field(  # type: ignore[assignment]
+        None, description="The offset of one event in its partition, a number; or the token at which a range begins."
+    )
+    to: Time | None = Field(None, description="The end of a range; now where there is none.")
+    dead_letters: bool = Field(False, description="What became a dead letter, all of it or since `from`.")
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -130,7 +163,7 @@ class Since(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    from_: AwareDatetime | None = Field(None, alias="from")
+    from_: Time | None = Field(None, alias="from", description="Only what is not older than this time.")
 
 
 class Page(BaseModel):
@@ -138,8 +171,8 @@ class Page(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(100, ge=1, le=10_000)
-    wait: float = Field(0.0, ge=0, le=MAX_WAIT_S)
+    limit: int = Field(100, ge=1, le=10_000, description="Most events of the page.")
+    wait: float = Field(0.0, ge=0, le=MAX_WAIT_S, description="How long to wait for the first one, in seconds.")
 
 
 class Rotate(BaseModel):
@@ -147,14 +180,22 @@ class Rotate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap_s: float | None = Field(None, ge=0, le=7 * 86_400)
-    signing: Literal["hmac", "ed25519"] | None = None
+    overlap_s: float | None = Field(
+        None, ge=0, le=7 * 86_400, description="How long the present key signs, too; a day, or as the settings say."
+    )
+    signing: Literal["hmac", "ed25519"] | None = Field(None, description="The kind of the new key; as it is now.")
 
 
 def checked(model: type[M], body: bytes) -> M:
     """The request in a body; raises `Problem` 400 with a pointer for each fault."""
     with _faults_told():
-        return model.model_validate_json(body or b"{}")
+        return model.model_validate_json(body or b"{}", strict=True)
+
+
+def checked_query(model: type[M], query: Mapping[str, str]) -> M:
+    """The request in a query, where numbers are text; raises as `checked` does."""
+    with _faults_told():
+        return model.model_validate(dict(query))
 
 
 def patched(subscription: Subscription, body: bytes) -> tuple[Wanted, set[str]]:
@@ -171,8 +212,12 @@ def patched(subscription: Subscription, body: bytes) -> tuple[Wanted, set[str]]:
     secret = {name: patch.pop(name) for name in Credentials.model_fields if name in patch}
     shown = {"mode": subscription.mode, "url": subscription.url, **subscription.options.model_dump(mode="json")}
     given = {name: value for name, value in secret.items() if value is not None}
+    try:
+        merged = orjson.dumps({**_merged(shown, patch), **given})
+    except (RecursionError, orjson.JSONEncodeError):
+        raise Problem(HTTPStatus.BAD_REQUEST, "The change is nested too deeply.") from None
     with _faults_told():
-        return Wanted.model_validate({**_merged(shown, patch), **given}), set(secret)
+        return Wanted.model_validate_json(merged, strict=True), set(secret)
 
 
 def _merged(target: Any, patch: Any) -> Any:

@@ -32,7 +32,16 @@ from headrace.consumers.relay.target import Target
 from headrace.consumers.relay.vault import CannotOpen, CannotSeal, Vault
 from headrace.consumers.subscription_attempts import AskAttempts, attempts_page
 from headrace.consumers.subscription_list import page
-from headrace.consumers.subscription_request import Create, Resume, Rotate, Wanted, checked, patched, resolve
+from headrace.consumers.subscription_request import (
+    Create,
+    Resume,
+    Rotate,
+    Wanted,
+    checked,
+    checked_query,
+    patched,
+    resolve,
+)
 from headrace.http.problems import Problem
 from headrace.kafka.admin import admin_client
 from headrace.kafka.topics import ensure_topics
@@ -235,7 +244,7 @@ class Subscriptions:
 
     async def _attempts(self, request: web.Request) -> web.Response:
         subscription = await self._known(request)
-        asked = checked(AskAttempts, orjson.dumps(dict(request.query)))
+        asked = checked_query(AskAttempts, request.query)
         body, up_to_date = await attempts_page(await self._reading.log(ATTEMPTS), subscription.id, asked)
         # A page that is not full may just be one of which enough was looked at: readers must know where the end is.
         headers = {"Stream-Up-To-Date": "true"} if up_to_date else {}

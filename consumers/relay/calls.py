@@ -14,16 +14,20 @@ from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position, PositionError, widen
 from headrace.consumers.core.record import Record
 from headrace.consumers.core.tail import UnknownFeed
+from headrace.consumers.refused import refused
 from headrace.consumers.relay import replay
 from headrace.consumers.relay.message import STRUCTURED, Message
 from headrace.consumers.relay.owned import Owned, carried_out
+from headrace.consumers.relay.running import Running
 from headrace.consumers.relay.settling import TooMany
 from headrace.consumers.relay.snapshot_calls import saved_of
+from headrace.consumers.relay.state import Parked
 from headrace.consumers.subscription_request import (
     Redeliver,
     Seek,
     Since,
     checked,
+    checked_query,
     milliseconds,
     resolve,
 )
@@ -76,7 +80,7 @@ class Calls:
             try:
                 position = await resolve(start, runner.feed_log)
             except PositionError as error:
-                raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
+                raise refused(runner.feed_log, error) from None
             async with self._owned.confirmed(name):
                 await carried_out(self._owner.move(runner, position))
         return await self._status(request)
@@ -89,8 +93,7 @@ class Calls:
             if wanted.partition is not None and wanted.offset is not None:
                 found = await replay.one(runner, wanted.partition, int(wanted.offset))
             elif wanted.dead_letters:
-                log = await self._owner.dead_letters.log(runner.subscription.feed)
-                found = await replay.dead_letters(runner, log, await _from(log, wanted.from_))
+                found = await self._dead_letters(runner, wanted.from_)
             else:
                 start, end = await resolve(wanted, feed_log), await _until(feed_log, wanted.to)
                 # What lies after its position comes anyhow.
@@ -105,9 +108,16 @@ class Calls:
             raise Problem(HTTPStatus.NOT_FOUND, "The log has no such event.")
         return web.json_response({"events": count}, status=202)
 
+    async def _dead_letters(self, runner: Running, moment: datetime | None) -> list[Parked]:
+        try:
+            log = await self._owner.dead_letters.log(runner.subscription.feed)
+        except (UnknownFeed, UnknownTopic):
+            return []  # there was none yet
+        return await replay.dead_letters(runner, log, await _from(log, moment))
+
     async def _undelivered(self, request: web.Request) -> web.Response:
         runner = self._owned.running(request)
-        since = checked(Since, orjson.dumps(dict(request.query)))
+        since = checked_query(Since, request.query)
         try:
             log = await self._owner.dead_letters.log(runner.subscription.feed)
             letters = [

@@ -73,6 +73,11 @@ RULES: dict[tuple[str, str], Rule] = {
 FEED_PARAMETER = "feed"
 
 
+def is_free(path: str) -> bool:
+    """Whether a path has a route that needs nothing: then it is no secret which methods it has."""
+    return any(rule.free and known == path for (_, known), rule in RULES.items())
+
+
 def rule_of(method: str, resource: web.AbstractResource | None) -> Rule | None:
     """The rule of a route; that of GET stands for HEAD, too. None where there is none, or no such route."""
     if resource is None:

@@ -39,6 +39,12 @@ async def test_what_does_not_exist_is_told_only_to_who_has_a_key(gateway: Any, k
     assert (await gateway.call("PUT", EVENTS, key))[0] == 405
 
 
+async def test_which_methods_a_free_route_has_is_free_to_know(gateway: Any) -> None:
+    status, headers, _ = await gateway.call("POST", "/healthz")
+    assert (status, headers["Allow"]) == (405, "GET,HEAD")
+    assert (await gateway.call("PUT", EVENTS))[0] == 401
+
+
 async def test_a_key_does_what_its_scopes_say_and_nothing_else(gateway: Any, keys: Any) -> None:
     reader, writer = await keys.make("read:shop.*"), await keys.make(f"publish:{FEED}")
     await until(lambda: _taken(gateway, writer))
