@@ -17,6 +17,7 @@ from headrace.access.principal import principal_of
 from headrace.access.scopes import Action
 from headrace.access.shared_keys import shared_keys
 from headrace.consumers.core.position import PositionError
+from headrace.consumers.operations import pull, snapshots, subscriptions, webhooks
 from headrace.consumers.reading import Reading
 from headrace.consumers.relay.credentials import ClientCredentials, Credentials
 from headrace.consumers.relay.definition import TOPICS, Subscription, etag, new_subscription_id
@@ -45,6 +46,7 @@ from headrace.consumers.subscription_request import (
 from headrace.http.problems import Problem
 from headrace.kafka.admin import admin_client
 from headrace.kafka.topics import ensure_topics
+from headrace.openapi.operation import Operation
 from headrace.schemas.event import now
 from headrace.settings import ServeSettings
 
@@ -91,6 +93,10 @@ class Subscriptions:
             *(web.route(method, f"{one}/snapshots/{{name}}", self._pass_on) for method in ("GET", "PUT", "DELETE")),
             web.get(f"{one}/attempts", self._attempts),
         ]
+
+    def operations(self) -> Iterable[Operation]:
+        """What is to be said of them."""
+        return (*subscriptions.OPERATIONS, *webhooks.OPERATIONS, *pull.OPERATIONS, *snapshots.OPERATIONS)
 
     async def start(self) -> None:
         """Read the definitions and the owners."""

@@ -19,9 +19,11 @@ from headrace.http.problems import Problem, unavailable
 from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import Ack, Outgoing, ProducerBridge, QueueFull
 from headrace.kafka.topics import ensure_topics, keyless_partition
+from headrace.openapi.operation import Operation
 from headrace.producers.body import read_body
 from headrace.producers.idempotency import IdempotencyKeys
 from headrace.producers.incoming import Incoming, Parsed, Rejected, cloud_events, idempotency_key, parse
+from headrace.producers.operations import OPERATIONS
 from headrace.schemas.catalogue import Catalogue, Entry
 from headrace.schemas.codec import InvalidData
 from headrace.schemas.event import to_headers
@@ -47,6 +49,10 @@ class Ingest:
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """One route."""
         return [web.post("/v1/feeds/{feed}/events", self._post)]
+
+    def operations(self) -> Iterable[Operation]:
+        """What is to be said of it."""
+        return OPERATIONS
 
     async def start(self) -> None:
         """Connect to Kafka, and make the topics that are missing."""

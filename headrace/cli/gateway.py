@@ -9,6 +9,7 @@ def gateway() -> None:
     from headrace.consumers.relay.vault import Vault
     from headrace.consumers.subscriptions import Subscriptions
     from headrace.http.service import Part, run_service
+    from headrace.openapi.documentation import Documentation
     from headrace.producers.ingest import Ingest
     from headrace.schemas.catalogue import load_catalogue
     from headrace.settings import GatewaySettings
@@ -20,6 +21,6 @@ def gateway() -> None:
     def parts() -> list[Part]:
         ingest = Ingest(settings, catalogue)
         reading = Reading(settings, catalogue, ingest.publish)
-        return [ingest, reading, Subscriptions(settings, reading)]
+        return [ingest, reading, Subscriptions(settings, reading), Documentation(settings, catalogue)]
 
     run_service("gateway", settings, settings.port, parts)

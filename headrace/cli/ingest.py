@@ -5,11 +5,16 @@ from __future__ import annotations
 
 def ingest() -> None:
     """Run the writing API (HEADRACE_INGEST_PORT, 8081)."""
-    from headrace.http.service import run_service
+    from headrace.http.service import Part, run_service
+    from headrace.openapi.documentation import Documentation
     from headrace.producers.ingest import Ingest
     from headrace.schemas.catalogue import load_catalogue
     from headrace.settings import IngestSettings
 
     settings = IngestSettings()
     catalogue = load_catalogue(settings)
-    run_service("ingest", settings, settings.port, lambda: [Ingest(settings, catalogue)])
+
+    def parts() -> list[Part]:
+        return [Ingest(settings, catalogue), Documentation(settings, catalogue)]
+
+    run_service("ingest", settings, settings.port, parts)

@@ -9,6 +9,7 @@ def serve() -> None:
     from headrace.consumers.relay.vault import Vault
     from headrace.consumers.subscriptions import Subscriptions
     from headrace.http.service import Part, run_service
+    from headrace.openapi.documentation import Documentation
     from headrace.schemas.catalogue import load_catalogue
     from headrace.settings import ServeSettings
 
@@ -18,6 +19,6 @@ def serve() -> None:
 
     def parts() -> list[Part]:
         reading = Reading(settings, catalogue)
-        return [reading, Subscriptions(settings, reading)]
+        return [reading, Subscriptions(settings, reading), Documentation(settings, catalogue)]
 
     run_service("serve", settings, settings.port, parts)

@@ -20,6 +20,7 @@ from headrace.access.scopes import parse_scopes
 from headrace.consumers.reading import Reading
 from headrace.consumers.subscriptions import Subscriptions
 from headrace.http.service import serving
+from headrace.openapi.documentation import Documentation
 from headrace.producers.ingest import Ingest
 from headrace.schemas.catalogue import load_catalogue
 from headrace.settings import GatewaySettings
@@ -104,7 +105,13 @@ async def running_gateway(kafka: str, feeds: Path, **settings: Any) -> AsyncIter
     )
     catalogue = load_catalogue(chosen)
     reading = Reading(chosen, catalogue)
-    parts = [*access_parts(chosen), Ingest(chosen, catalogue), reading, Subscriptions(chosen, reading)]
+    parts = [
+        *access_parts(chosen),
+        Ingest(chosen, catalogue),
+        reading,
+        Subscriptions(chosen, reading),
+        Documentation(chosen, catalogue),
+    ]
     async with (
         serving(parts, host="127.0.0.1", port=0, drain_s=2.0) as port,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
