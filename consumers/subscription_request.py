@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import orjson
 from pydantic import (
-    AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from headrace.consumers.checked import Time, faults_told
 from headrace.consumers.core.feed_log import TAIL, FeedLog
 from headrace.consumers.core.position import Position
 from headrace.consumers.read_request import MOST_PARTITION
@@ -30,14 +26,10 @@ from headrace.consumers.relay.definition import Mode, Subscription
 from headrace.consumers.relay.options import Options
 from headrace.http.problems import Problem
 
-M = TypeVar("M", bound=BaseModel)
-
 MAX_OFFSET = 2**63 - 1
 """Kafka's own."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-NO_TIME = "is not a date and time in RFC 3339, such as 2013-01-01T05:00:00Z"
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """What subscriptions and snapshots may be called."""
@@ -46,19 +38,6 @@ MAX_SNAPSHOTS = 100
 
 MAX_WAIT_S = 20.0
 """How long a call may wait for an event: less than a gateway waits for an owner's answer."""
-
-
-def _written_out(value: Any) -> Any:
-    """A time from its text; pydantic would take numbers, too: seconds or milliseconds, by their size."""
-    if not isinstance(value, str):
-        raise ValueError(NO_TIME)
-    try:
-        return datetime.fromisoformat(value.upper())
-    except ValueError:
-        raise ValueError(NO_TIME) from None
-
-
-Time = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 
 class Start(BaseModel):
@@ -186,18 +165,6 @@ class Rotate(BaseModel):
     signing: Literal["hmac", "ed25519"] | None = Field(None, description="The kind of the new key; as it is now.")
 
 
-def checked(model: type[M], body: bytes) -> M:
-    """The request in a body; raises `Problem` 400 with a pointer for each fault."""
-    with _faults_told():
-        return model.model_validate_json(body or b"{}", strict=True)
-
-
-def checked_query(model: type[M], query: Mapping[str, str]) -> M:
-    """The request in a query, where numbers are text; raises as `checked` does."""
-    with _faults_told():
-        return model.model_validate(dict(query))
-
-
 def patched(subscription: Subscription, body: bytes) -> tuple[Wanted, set[str]]:
     """What a JSON merge patch (RFC 7396) makes of a subscription, and the members of its credentials that it sets.
 
@@ -216,7 +183,7 @@ def patched(subscription: Subscription, body: bytes) -> tuple[Wanted, set[str]]:
         merged = orjson.dumps({**_merged(shown, patch), **given})
     except (RecursionError, orjson.JSONEncodeError):
         raise Problem(HTTPStatus.BAD_REQUEST, "The change is nested too deeply.") from None
-    with _faults_told():
+    with faults_told():
         return Wanted.model_validate_json(merged, strict=True), set(secret)
 
 
@@ -230,25 +197,6 @@ def _merged(target: Any, patch: Any) -> Any:
         else:
             merged[name] = _merged(merged.get(name), value)
     return merged
-
-
-@contextlib.contextmanager
-def _faults_told() -> Iterator[None]:
-    try:
-        yield
-    except ValidationError as error:
-        errors = [
-            {"pointer": _pointer(e["loc"]), "detail": e["msg"]}
-            for e in error.errors(include_url=False, include_input=False)
-        ]
-        raise Problem(HTTPStatus.BAD_REQUEST, "The request does not fit; see errors.", errors=errors) from None
-
-
-def _pointer(place: tuple[int | str, ...]) -> str:
-    """The JSON Pointer (RFC 6901) of a fault: without the names that pydantic adds to say which kind it took."""
-    kinds = ("basic", "bearer", "oauth2") if place[:1] == ("auth",) else ()
-    parts = [str(part) for at, part in enumerate(place) if part != "[key]" and not (at == 1 and part in kinds)]
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 async def resolve(start: Start, feed_log: FeedLog) -> Position:

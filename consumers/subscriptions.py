@@ -16,6 +16,7 @@ from headrace.access.internal_token import InternalTokens
 from headrace.access.principal import principal_of
 from headrace.access.scopes import Action
 from headrace.access.shared_keys import shared_keys
+from headrace.consumers.checked import checked, checked_query
 from headrace.consumers.core.position import PositionError
 from headrace.consumers.operations import pull, snapshots, subscriptions, webhooks
 from headrace.consumers.reading import Reading
@@ -38,8 +39,6 @@ from headrace.consumers.subscription_request import (
     Resume,
     Rotate,
     Wanted,
-    checked,
-    checked_query,
     patched,
     resolve,
 )

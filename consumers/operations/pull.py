@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from headrace.consumers.lease_request import Acknowledge, Extend, Lease, Nack
 from headrace.consumers.operations.parameters import MALFORMED, NO_OWNER, SUBSCRIPTION, TOO_LARGE, UNKNOWN, of_query
-from headrace.consumers.subscription_answers import Acked, Extended, Leased, Nacked, SubscriptionNow
+from headrace.consumers.pull_answers import Acked, Extended, Leased, Nacked
+from headrace.consumers.subscription_answers import SubscriptionNow
 from headrace.consumers.subscription_request import Page
 from headrace.openapi.operation import JSON, Answer, Content, Operation, answer
 from headrace.openapi.tags import Tag

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.consumers.operations.parameters import NO_OWNER, SUBSCRIPTION, UNKNOWN
-from headrace.consumers.subscription_answers import Snapshot, SnapshotList
+from headrace.consumers.pull_answers import Snapshot, SnapshotList
 from headrace.consumers.subscription_request import MAX_SNAPSHOTS, NAME
 from headrace.openapi.operation import Answer, Operation, Parameter, answer
 from headrace.openapi.tags import Tag

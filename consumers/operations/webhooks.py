@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.consumers.delivery_answers import AttemptsPage, Redelivery, Trial, Undelivered
 from headrace.consumers.operations.parameters import (
     MALFORMED,
     NO_OWNER,
@@ -11,7 +12,7 @@ from headrace.consumers.operations.parameters import (
     UNKNOWN,
     of_query,
 )
-from headrace.consumers.subscription_answers import AttemptsPage, Redelivery, SubscriptionNow, Trial, Undelivered
+from headrace.consumers.subscription_answers import SubscriptionNow
 from headrace.consumers.subscription_attempts import AskAttempts
 from headrace.consumers.subscription_request import Redeliver, Seek, Since
 from headrace.openapi.operation import JSON, Content, Operation, answer

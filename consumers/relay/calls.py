@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from headrace.consumers.checked import checked, checked_query
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position, PositionError, widen
 from headrace.consumers.core.record import Record
@@ -26,8 +27,6 @@ from headrace.consumers.subscription_request import (
     Redeliver,
     Seek,
     Since,
-    checked,
-    checked_query,
     milliseconds,
     resolve,
 )

@@ -9,13 +9,14 @@ from http import HTTPStatus
 import orjson
 from aiohttp import web
 
+from headrace.consumers.checked import checked, checked_query
 from headrace.consumers.core.position import PositionError, PositionGone
 from headrace.consumers.lease_request import Acknowledge, Extend, Lease, Nack
 from headrace.consumers.refused import refused
 from headrace.consumers.relay.catch_up import undelivered
 from headrace.consumers.relay.owned import Owned, carried_out, not_the_owner
 from headrace.consumers.relay.puller import Delivery, Puller, Stopped
-from headrace.consumers.subscription_request import Page, checked, checked_query
+from headrace.consumers.subscription_request import Page
 from headrace.http.problems import Problem, unavailable
 from headrace.kafka.bridge import QueueFull, Undelivered
 
