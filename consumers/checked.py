@@ -27,6 +27,13 @@ def _written_out(value: Any) -> Any:
         raise ValueError(NO_TIME) from None
 
 
+def whole(value: Any) -> Any:
+    """To JSON 5.0 is the same number as 5."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(whole)
+"""For whole numbers, behind their bounds."""
 Time = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from headrace.consumers.checked import WHOLE
 from headrace.consumers.relay.options import MAX_LEASE_S
 from headrace.consumers.subscription_request import MAX_WAIT_S
 
@@ -21,7 +22,7 @@ class Lease(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    max_events: int = Field(1, ge=1, le=MOST_EVENTS, description="Most events of the call.")
+    max_events: Annotated[int, Field(ge=1, le=MOST_EVENTS), WHOLE] = Field(1, description="Most events of the call.")
     wait_s: float = Field(0.0, ge=0, le=MAX_WAIT_S, description="How long to wait for the first one, in seconds.")
     lease_s: LeaseS | None = Field(None, description="How long the worker has them; as the subscription says.")
 

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from headrace.consumers.checked import Time, faults_told
+from headrace.consumers.checked import WHOLE, Time, faults_told, whole
 from headrace.consumers.core.feed_log import TAIL, FeedLog
 from headrace.consumers.core.position import Position
 from headrace.consumers.read_request import MOST_PARTITION
@@ -121,12 +121,16 @@ class Redeliver(Start):
 
     model_config = ConfigDict(extra="forbid")
 
-    partition: int | None = Field(None, ge=0, le=MOST_PARTITION, description="The partition of one event.")
+    partition: Annotated[int, Field(ge=0, le=MOST_PARTITION), WHOLE] | None = Field(
+        None, description="The partition of one event."
+    )
     offset: str | Annotated[int, Field(ge=0, le=MAX_OFFSET)] | None = Field(  # type: ignore[assignment]
         None, description="The offset of one event in its partition, a number; or the token at which a range begins."
     )
     to: Time | None = Field(None, description="The end of a range; now where there is none.")
     dead_letters: bool = Field(False, description="What became a dead letter, all of it or since `from`.")
+
+    _whole_offset = field_validator("offset", mode="before")(whole)
 
     @model_validator(mode="after")
     def _something(self) -> Self:

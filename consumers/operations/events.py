@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
 from headrace.consumers.read_request import (
     AVRO,
     BATCH,
@@ -43,16 +48,14 @@ PAGE_HEADERS = {
     "Cache-Control": "Pages of the past never change.",
     "Headrace-Left-Out": "Of an Avro file: the events that could not be put into it.",
 }
-SSE_EXAMPLE = """\
-retry: 1000
 
-id: 0000000000000002AQAB
-event: data
-data: [{"specversion": "1.0", "id": "..."}]
 
-event: control
-data: {"streamNextOffset": "0000000000000002AQAB", "streamCursor": "3360000", "upToDate": true}
-"""
+class ServerSentEvent(TypedDict):
+    """One event of a stream. `data` is JSON text: an array of events, or what the stream says of itself."""
+
+    event: Literal["data", "control", "disconnect"]
+    data: str
+    id: NotRequired[Annotated[str, Field(description="The offset after it: `Last-Event-ID` to resume from.")]]
 
 
 def operations(settings: ServeSettings) -> tuple[Operation, ...]:
@@ -76,13 +79,14 @@ def operations(settings: ServeSettings) -> tuple[Operation, ...]:
                     },
                 ),
                 200: Answer(
-                    "Events, in the form that `Accept` asks for.",
+                    "Events, in the form that `Accept` asks for. The schema of a stream is that of one of its events.",
                     {
                         JSON: Content(list[CloudEvent], {"page": [EXAMPLE]}),
                         BATCH: Content(list[CloudEvent]),
                         NDJSON: Content(TEXT),
                         AVRO: Content({"type": "string", "contentMediaType": AVRO}),
-                        EVENT_STREAM: Content(TEXT, {"stream": SSE_EXAMPLE}),
+                        # The field's way: the schema is that of each event.
+                        EVENT_STREAM: Content(ServerSentEvent),
                     },
                     PAGE_HEADERS,
                 ),

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator, model_validator
 
+from headrace.consumers.checked import WHOLE
 from headrace.consumers.filter.expression import Filter
 from headrace.consumers.filter.projection import MAX_FIELDS, Projection
 
@@ -36,8 +37,8 @@ class Batching(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_events: int = Field(1, ge=1, le=1000)
-    max_wait_ms: int = Field(0, ge=0, le=60_000)
+    max_events: Annotated[int, Field(ge=1, le=1000), WHOLE] = 1
+    max_wait_ms: Annotated[int, Field(ge=0, le=60_000), WHOLE] = 0
 
 
 class Options(BaseModel):
@@ -59,7 +60,9 @@ class Options(BaseModel):
     ordering: Ordering = Field(
         "none", description="`key`: an event waits for the one before it of its key; `none`: for nothing."
     )
-    max_in_flight: int | None = Field(None, ge=1, le=1000, description="Most requests at a time.")
+    max_in_flight: Annotated[int, Field(ge=1, le=1000), WHOLE] | None = Field(
+        None, description="Most requests at a time."
+    )
     rate_limit_per_s: float | None = Field(None, gt=0, le=1_000_000, description="Most requests a second.")
     batch: Batching = Field(default_factory=Batching, description="Several events in one request.")
     content_mode: ContentMode = Field(
@@ -68,15 +71,15 @@ class Options(BaseModel):
     retry_s: tuple[WaitS, ...] | None = Field(
         None, max_length=MAX_RETRIES, description="Waits between the attempts of an event, in seconds."
     )
-    failures_to_open: int | None = Field(
-        None, ge=1, le=100_000, description="So many failures in a row stop delivery until a probe succeeds."
+    failures_to_open: Annotated[int, Field(ge=1, le=100_000), WHOLE] | None = Field(
+        None, description="So many failures in a row stop delivery until a probe succeeds."
     )
     disable_after_s: float | None = Field(
         None, gt=0, le=366 * 86_400, description="Disabled after so long without a success."
     )
     lease_s: float = Field(30.0, ge=0.1, le=MAX_LEASE_S, description="How long a worker has an event, in seconds.")
-    max_deliveries: int = Field(
-        16, ge=1, le=1000, description="How often an event is leased before it becomes a dead letter."
+    max_deliveries: Annotated[int, Field(ge=1, le=1000), WHOLE] = Field(
+        16, description="How often an event is leased before it becomes a dead letter."
     )
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ import pytest
 from headrace.consumers.checked import checked, checked_query
 from headrace.consumers.lease_request import Lease
 from headrace.consumers.subscription_attempts import AskAttempts
-from headrace.consumers.subscription_request import Seek
+from headrace.consumers.subscription_request import Create, Redeliver, Seek
 from headrace.http.problems import Problem
 
 
@@ -25,6 +25,20 @@ def test_in_a_body_text_and_booleans_are_no_numbers(body: bytes, pointer: str) -
     with pytest.raises(Problem) as refused:
         checked(Lease, body)
     assert [error["pointer"] for error in refused.value.extensions["errors"]] == [pointer]
+
+
+def test_to_json_a_whole_number_may_end_in_a_zero() -> None:
+    assert checked(Lease, b'{"max_events": 5.0}').max_events == 5
+    assert checked(Redeliver, b'{"partition": 0.0, "offset": 17.0}').offset == 17
+    assert checked(Create, b'{"feed": "a", "mode": "pull", "max_in_flight": 2.0}').max_in_flight == 2
+    with pytest.raises(Problem):
+        checked(Lease, b'{"max_events": 5.5}')
+
+
+@pytest.mark.parametrize("offset", ["-1", "9223372036854775808", "1e300"])
+def test_an_offset_is_one_that_kafka_may_have(offset: str) -> None:
+    with pytest.raises(Problem):
+        checked(Redeliver, b'{"partition": 0, "offset": %b}' % offset.encode())
 
 
 def test_in_a_query_numbers_are_text() -> None:
