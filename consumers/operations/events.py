@@ -42,10 +42,14 @@ POSITION_HEADERS = {
     "Stream-Up-To-Date": "`true`: there was nothing more.",
     "Stream-Cursor": "Of a long poll: `cursor` of the next one.",
 }
-PAGE_HEADERS = {
-    **POSITION_HEADERS,
+UNCHANGED_HEADERS = {
+    "Stream-Next-Offset": "The offset to go on from.",
     "ETag": "Names this page in this form.",
     "Cache-Control": "Pages of the past never change.",
+}
+PAGE_HEADERS = {
+    **POSITION_HEADERS,
+    **UNCHANGED_HEADERS,
     "Headrace-Left-Out": "Of an Avro file: the events that could not be put into it.",
 }
 
@@ -91,7 +95,7 @@ def operations(settings: ServeSettings) -> tuple[Operation, ...]:
                     PAGE_HEADERS,
                 ),
                 204: Answer("A long poll in which nothing came.", headers=POSITION_HEADERS),
-                304: Answer("The page is the one that `If-None-Match` names.", headers=PAGE_HEADERS),
+                304: Answer("The page is the one that `If-None-Match` names.", headers=UNCHANGED_HEADERS),
             },
             problems={
                 400: "A parameter is not as it should be: `parameter` names it. Or a handshake that is none.",
@@ -118,7 +122,6 @@ def _parameters(settings: ServeSettings) -> list[Parameter]:
             "from",
             "Start at a time. An `offset` goes before it.",
             {"type": "string", "format": "date-time"},
-            example="2013-01-01T05:00:00Z",
         ),
         Parameter(
             "limit",

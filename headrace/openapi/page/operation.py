@@ -114,7 +114,7 @@ def _answers(responses: Json) -> Html:
         if forms:
             details.append(element("p", join(forms, ", "), class_="kind"))
         headers = [
-            join([code(name), text(" "), line(of["description"])]) for name, of in said.get("headers", {}).items()
+            join([code(name), text(": "), line(of["description"])]) for name, of in said.get("headers", {}).items()
         ]
         if headers and int(status) < 400:
             details.append(element("ul", *(element("li", header) for header in headers), class_="headers"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -12,7 +14,7 @@ from support.gateway import gateway_app
 
 from headrace.http.service import OPERATIONS
 from headrace.openapi.document import openapi
-from headrace.openapi.page.layout import STYLE, page
+from headrace.openapi.page.layout import CONTENT_SECURITY_POLICY, STYLE, page
 from headrace.openapi.page.markup import line, prose
 
 VOID = {"meta", "input", "wbr"}
@@ -73,6 +75,13 @@ async def test_nothing_is_fetched_and_nothing_runs(reader: Reader) -> None:
     assert not {"script", "img", "link", "iframe", "object"} & set(reader.elements)
     assert not {name for name in reader.attributes if name == "src" or name.startswith("on")}
     assert not re.search(r"@import|url\(", STYLE)
+
+
+async def test_a_browser_takes_the_style_under_the_policy_that_comes_with_the_page(document: Any) -> None:
+    (style,) = re.findall("<style>(.*)</style>", page(document), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in CONTENT_SECURITY_POLICY
+    assert "default-src 'none'" in CONTENT_SECURITY_POLICY
 
 
 def test_descriptions_may_hold_code_and_links_and_no_html() -> None:
