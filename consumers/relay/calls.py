@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from aiohttp import web
@@ -15,6 +14,7 @@ from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position, PositionError, widen
 from headrace.consumers.core.record import Record
 from headrace.consumers.core.tail import UnknownFeed
+from headrace.consumers.delivery_answers import DeadLetter, Redelivery, Trial, Undelivered
 from headrace.consumers.refused import refused
 from headrace.consumers.relay import replay
 from headrace.consumers.relay.message import STRUCTURED, Message
@@ -105,7 +105,8 @@ class Calls:
             raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
         if not count and wanted.partition is not None:
             raise Problem(HTTPStatus.NOT_FOUND, "The log has no such event.")
-        return web.json_response({"events": count}, status=202)
+        told: Redelivery = {"events": count}
+        return web.json_response(told, status=HTTPStatus.ACCEPTED)
 
     async def _dead_letters(self, runner: Running, moment: datetime | None) -> list[Parked]:
         try:
@@ -125,7 +126,7 @@ class Calls:
             ]
         except (UnknownFeed, UnknownTopic):
             letters = []
-        body = {
+        body: Undelivered = {
             "offset": runner.feed_log.token(runner.position),
             "lag": runner.lag,
             "parked": [
@@ -156,7 +157,7 @@ class Calls:
         }
         message = Message(header_id(event_id), to_json(event), {"content-type": STRUCTURED})
         outcome = await runner.endpoint.send(message)
-        body = {
+        body: Trial = {
             "delivered": outcome.delivered,
             "status": outcome.status,
             "seconds": round(outcome.phases.total_s, 4),
@@ -166,7 +167,7 @@ class Calls:
         return web.Response(body=orjson.dumps(body), content_type="application/json")
 
 
-def _told(letter: Record) -> dict[str, Any]:
+def _told(letter: Record) -> DeadLetter:
     said = replay.said_of(letter)
     return {
         "event_id": letter.id,

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
@@ -28,6 +27,7 @@ from headrace.consumers.relay.rereading import Rereading
 from headrace.consumers.relay.router import Router
 from headrace.consumers.relay.settling import TooMany, reference
 from headrace.consumers.relay.state import Parked, Stored
+from headrace.consumers.subscription_answers import Status
 from headrace.kafka.offsets import KafkaUnavailable
 
 log = structlog.get_logger(__name__)
@@ -167,7 +167,7 @@ class Puller:
         """What was acknowledged, and how often a delivery failed."""
         return self._acked, self._failed_before + self._counters.failed
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """How it stands now."""
         delivered, failed = self.counted
         return {

@@ -9,6 +9,7 @@ from http import HTTPStatus
 import orjson
 from aiohttp import web
 
+from headrace.consumers.pull_answers import Snapshot, SnapshotList
 from headrace.consumers.relay.owned import Owned
 from headrace.consumers.relay.running import Running
 from headrace.consumers.relay.state import Saved
@@ -37,7 +38,8 @@ class SnapshotCalls:
 
     async def _list(self, request: web.Request) -> web.Response:
         snapshots = self._owned.running(request).snapshots
-        return _answer({"snapshots": [_told(name, snapshots[name]) for name in sorted(snapshots)]})
+        told: SnapshotList = {"snapshots": [_told(name, snapshots[name]) for name in sorted(snapshots)]}
+        return _answer(told)
 
     async def _put(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -81,7 +83,7 @@ def saved_of(runner: Running, name: str) -> Saved:
     return saved
 
 
-def _told(name: str, saved: Saved) -> dict[str, str]:
+def _told(name: str, saved: Saved) -> Snapshot:
     return {"name": name, "offset": saved.offset, "at": saved.at}
 
 
