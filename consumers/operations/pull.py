@@ -34,7 +34,7 @@ OPERATIONS = (
         problems={
             400: MALFORMED,
             404: UNKNOWN,
-            410: "Events that were not done are no longer kept: ask again, it goes on after them.",
+            410: "Events that were not done are no longer kept: `ack` the `earliest_offset` to go on from there.",
             503: NO_OWNER,
         },
     ),
