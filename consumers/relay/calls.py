@@ -19,10 +19,8 @@ from headrace.consumers.refused import refused
 from headrace.consumers.relay import replay
 from headrace.consumers.relay.message import STRUCTURED, Message
 from headrace.consumers.relay.owned import Owned, carried_out
-from headrace.consumers.relay.running import Running
 from headrace.consumers.relay.settling import TooMany
 from headrace.consumers.relay.snapshot_calls import saved_of
-from headrace.consumers.relay.state import Parked
 from headrace.consumers.subscription_request import (
     Redeliver,
     Seek,
@@ -92,7 +90,8 @@ class Calls:
             if wanted.partition is not None and wanted.offset is not None:
                 found = await replay.one(runner, wanted.partition, int(wanted.offset))
             elif wanted.dead_letters:
-                found = await self._dead_letters(runner, wanted.from_)
+                log = await self._owner.dead_letters.log(runner.subscription.feed)
+                found = await replay.dead_letters(runner, log, await _from(log, wanted.from_))
             else:
                 start, end = await resolve(wanted, feed_log), await _until(feed_log, wanted.to)
                 # What lies after its position comes anyhow.
@@ -107,13 +106,6 @@ class Calls:
             raise Problem(HTTPStatus.NOT_FOUND, "The log has no such event.")
         told: Redelivery = {"events": count}
         return web.json_response(told, status=HTTPStatus.ACCEPTED)
-
-    async def _dead_letters(self, runner: Running, moment: datetime | None) -> list[Parked]:
-        try:
-            log = await self._owner.dead_letters.log(runner.subscription.feed)
-        except (UnknownFeed, UnknownTopic):
-            return []  # there was none yet
-        return await replay.dead_letters(runner, log, await _from(log, moment))
 
     async def _undelivered(self, request: web.Request) -> web.Response:
         runner = self._owned.running(request)

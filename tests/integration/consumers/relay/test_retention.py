@@ -112,7 +112,7 @@ async def test_a_range_that_the_log_dropped_unread_leaves_a_dead_letter_that_nam
 
 async def test_a_seek_to_what_the_log_dropped_is_refused_with_where_it_begins(api: Api, log: Log) -> None:
     feed = log.feed()
-    created = await api.create(feed, None, mode="pull", offset="-1")
+    _, created = await api.call("POST", feed=feed, mode="pull", offset="-1")
     await until(lambda: api.status(created["id"]))
     log.send(feed, 20)
     await until(lambda: api.has(created["id"], lag=20))  # the relay has read them, and keeps none
@@ -124,7 +124,7 @@ async def test_a_seek_to_what_the_log_dropped_is_refused_with_where_it_begins(ap
 
 async def test_a_page_of_what_the_log_dropped_is_refused_with_where_it_begins(api: Api, log: Log) -> None:
     feed = log.feed()
-    created = await api.create(feed, None, mode="pull", offset="-1")
+    _, created = await api.call("POST", feed=feed, mode="pull", offset="-1")
     await until(lambda: api.status(created["id"]))
     log.send(feed, 20)
     log.admin.delete_records([TopicPartition(feed, 0, 12)])[TopicPartition(feed, 0)].result()
@@ -133,13 +133,6 @@ async def test_a_page_of_what_the_log_dropped_is_refused_with_where_it_begins(ap
     _, _ = await api.call("POST", f"/{created['id']}/ack", offset=problem["earliest_offset"])
     code, events = await api.call("GET", f"/{created['id']}/events")
     assert (code, len(events)) == (200, 8)
-
-
-async def test_dead_letters_of_a_feed_that_has_none_are_none(api: Api, log: Log) -> None:
-    feed = log.feed()
-    created = await api.create(feed, None, mode="pull")
-    await until(lambda: api.status(created["id"]))
-    assert await api.call("POST", f"/{created['id']}/redeliver", dead_letters=True) == (202, {"events": 0})
 
 
 async def _paused(api: Api, name: str) -> bool:
