@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired
 
 import orjson
 from aiohttp import web
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from headrace.consumers.fan_out import FanOut
 from headrace.consumers.follower import Follower
@@ -15,6 +17,32 @@ from headrace.schemas.event import rfc3339
 
 DEFAULT_LIMIT = 100
 MOST_LIMIT = 10_000
+
+
+class FollowerRow(TypedDict):
+    """One who follows live."""
+
+    address: Annotated[str | None, Field(description="Behind a proxy, the proxy's.")]
+    feed: str
+    mode: Literal["sse", "websocket"]
+    partition: NotRequired[str]
+    key: NotRequired[str]
+    filter: NotRequired[str]
+    slow: Annotated[str | None, Field(description="What it asked for: `conflate` or `disconnect`.")]
+    state: Literal["front", "catching-up", "full"]
+    bytes_waiting: Annotated[int, Field(description="Written, and not taken by its socket yet.")]
+    since: str
+    full_since: str | None
+    offset: str
+    lag_events: int
+
+
+class FollowerList(TypedDict):
+    """Those who follow from one process, those with the most bytes waiting first."""
+
+    followers: list[FollowerRow]
+    total: int
+    bytes_waiting: int
 
 
 def answer(request: web.Request, fan_outs: Iterable[FanOut]) -> web.Response:

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from headrace.consumers.checked import WHOLE
 from headrace.consumers.relay.options import MAX_LEASE_S
 from headrace.consumers.subscription_request import MAX_WAIT_S
 
@@ -21,9 +22,9 @@ class Lease(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    max_events: int = Field(1, ge=1, le=MOST_EVENTS)
-    wait_s: float = Field(0.0, ge=0, le=MAX_WAIT_S)
-    lease_s: LeaseS | None = None
+    max_events: Annotated[int, Field(ge=1, le=MOST_EVENTS), WHOLE] = Field(1, description="Most events of the call.")
+    wait_s: float = Field(0.0, ge=0, le=MAX_WAIT_S, description="How long to wait for the first one, in seconds.")
+    lease_s: LeaseS | None = Field(None, description="How long the worker has them; as the subscription says.")
 
 
 class Acknowledge(BaseModel):
@@ -31,8 +32,8 @@ class Acknowledge(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    offset: str | None = None
-    ack_ids: AckIds | None = None
+    offset: str | None = Field(None, description="All below it is done: a `Stream-Next-Offset`.")
+    ack_ids: AckIds | None = Field(None, description="These are done.")
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
@@ -47,7 +48,7 @@ class Nack(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     ack_ids: AckIds
-    delay_s: float = Field(0.0, ge=0, le=MAX_DELAY_S)
+    delay_s: float = Field(0.0, ge=0, le=MAX_DELAY_S, description="Not to be leased again before, in seconds.")
 
 
 class Extend(BaseModel):
@@ -56,4 +57,4 @@ class Extend(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     ack_ids: AckIds
-    lease_s: LeaseS | None = None
+    lease_s: LeaseS | None = Field(None, description="From now on, in seconds; as the subscription says.")

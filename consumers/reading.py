@@ -15,6 +15,8 @@ from headrace.consumers import follower_list, long_poll, pull, stream_head
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import PositionError
 from headrace.consumers.core.tail import Tail, UnknownFeed
+from headrace.consumers.feed_summary import FeedList, summary
+from headrace.consumers.operations import events, feeds
 from headrace.consumers.read_request import Live, forms_of, parse
 from headrace.consumers.refused import refused
 from headrace.consumers.sse import ServerSentEvents
@@ -27,6 +29,7 @@ from headrace.durable.streams import Streams
 from headrace.http.problems import Problem
 from headrace.kafka.admin import admin_client
 from headrace.kafka.offsets import UnknownTopic
+from headrace.openapi.operation import Operation
 from headrace.schemas.catalogue import Catalogue, Entry
 from headrace.schemas.codec import AvroCodec
 from headrace.settings import ServeSettings
@@ -70,6 +73,10 @@ class Reading:
             web.get("/v1/followers", self._followers),
         ]
 
+    def operations(self) -> Iterable[Operation]:
+        """What is to be said of them."""
+        return (*feeds.OPERATIONS, *events.operations(self._settings))
+
     @property
     def tail(self) -> Tail:
         """The reader core; there from `start()` on."""
@@ -110,14 +117,16 @@ class Reading:
 
     async def _list(self, request: web.Request) -> web.Response:
         principal = principal_of(request)
-        feeds = [summary(entry) for entry in self._feeds.values() if principal.sees(entry.feed.name)]
-        return web.Response(body=orjson.dumps({"feeds": feeds}), headers=JSON_HEADERS)
+        seen: FeedList = {
+            "feeds": [summary(entry) for entry in self._feeds.values() if principal.sees(entry.feed.name)]
+        }
+        return web.Response(body=orjson.dumps(seen), headers=JSON_HEADERS)
 
     async def _describe(self, request: web.Request) -> web.Response:
         feed_log = await self.log(request.match_info["feed"])
         await feed_log.refresh()
         beginning, tail = await feed_log.beginning(), feed_log.tail
-        body = {
+        body: dict[str, Any] = {
             **summary(feed_log.entry),
             "partitions": len(tail),
             "topic_id": feed_log.topic.topic_id,
@@ -170,21 +179,3 @@ class Reading:
             raise Problem(
                 HTTPStatus.NOT_FOUND, f"The feed's topic {error} does not exist yet; it is made by its first writer."
             ) from None
-
-
-def summary(entry: Entry) -> dict[str, Any]:
-    """What is known of a feed without asking Kafka."""
-    feed = entry.feed
-    return {
-        "name": feed.name,
-        "description": feed.description,
-        "topic": feed.topic,
-        "format": feed.format,
-        "media_type": feed.media_type,
-        "event_type": feed.event_type,
-        "schema_name": feed.schema,
-        "key": feed.key,
-        "compacted": feed.compacted,
-        "retention_hours": feed.retention_hours,
-        "events": f"/v1/feeds/{feed.name}/events",
-    }

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 import orjson
 from pydantic import Field
 
 from headrace.consumers.core.feed_log import BEGINNING, FeedLog
-from headrace.consumers.core.position import PositionError
+from headrace.consumers.core.position import Position, PositionError
+from headrace.consumers.refused import refused
 from headrace.consumers.subscription_request import Start, milliseconds
-from headrace.http.problems import Problem
 
 READ_EVENTS = 1000
 MOST_READ = 50_000
@@ -22,9 +21,9 @@ MOST_READ = 50_000
 class AskAttempts(Start):
     """Which attempts: from an offset token or a time on, of an outcome or an event."""
 
-    limit: int = Field(100, ge=1, le=1000)
-    outcome: str | None = None
-    event_id: str | None = None
+    limit: int = Field(100, ge=1, le=1000, description="Most attempts of the page.")
+    outcome: str | None = Field(None, description="Only those that ended so, such as `retry` or `dead_letter`.")
+    event_id: str | None = Field(None, description="Only those of the event with this id.")
 
     def wants(self, attempt: Mapping[str, Any]) -> bool:
         """Whether an attempt is among them."""
@@ -34,15 +33,19 @@ class AskAttempts(Start):
 async def attempts_page(log: FeedLog, subscription: str, asked: AskAttempts) -> tuple[dict[str, Any], bool]:
     """A page: `attempts`, and the `next_offset` to go on from; and whether nothing was after it when it was read.
 
-    Raises `Problem` 400, `KafkaUnavailable`.
+    Raises `Problem` 400, or 410 where attempts from there on are no longer kept; `KafkaUnavailable`.
     """
     try:
         if asked.from_ is not None:
             position = await log.at_time(milliseconds(asked.from_))
         else:
             position = await log.resolve(asked.offset or BEGINNING)
+        return await _page(log, subscription, asked, position)
     except PositionError as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
+        raise refused(log, error) from None
+
+
+async def _page(log: FeedLog, subscription: str, asked: AskAttempts, position: Position) -> tuple[dict[str, Any], bool]:
     await log.refresh()
     key, looked_at, up_to_date = subscription.encode(), 0, False
     found: list[dict[str, Any]] = []

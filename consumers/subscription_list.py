@@ -6,14 +6,15 @@ import base64
 import binascii
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
-from headrace.consumers.relay.definition import Subscription
+from headrace.consumers.relay.definition import Mode, State, Subscription
 from headrace.http.problems import Problem
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
-FIELDS = ("feed", "state", "mode")
+WORDS: Mapping[str, tuple[str, ...]] = {"state": get_args(State), "mode": get_args(Mode)}
+FIELDS = ("feed", *WORDS)
 
 
 def page(subscriptions: Iterable[Subscription], query: Mapping[str, str]) -> dict[str, Any]:
@@ -33,6 +34,8 @@ def page(subscriptions: Iterable[Subscription], query: Mapping[str, str]) -> dic
         elif name.startswith("label."):
             labels[name.removeprefix("label.")] = value
         elif name in FIELDS:
+            if value not in WORDS.get(name, (value,)):
+                raise Problem(HTTPStatus.BAD_REQUEST, f"{name}: is {' or '.join(WORDS[name])}.")
             wanted[name] = value
         else:
             known = ", ".join(("limit", "cursor", *FIELDS, "label.<name>"))

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import orjson
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from headrace.consumers.checked import WHOLE, Time, faults_told, whole
 from headrace.consumers.core.feed_log import TAIL, FeedLog
 from headrace.consumers.core.position import Position
+from headrace.consumers.read_request import MOST_PARTITION
 from headrace.consumers.relay.credentials import Credentials
 from headrace.consumers.relay.definition import Mode, Subscription
 from headrace.consumers.relay.options import Options
 from headrace.http.problems import Problem
 
-M = TypeVar("M", bound=BaseModel)
+MAX_OFFSET = 2**63 - 1
+"""Kafka's own."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""What subscriptions and snapshots may be called."""
+MAX_SNAPSHOTS = 100
+"""Of one subscription."""
 
 MAX_WAIT_S = 20.0
 """How long a call may wait for an event: less than a gateway waits for an owner's answer."""
@@ -41,8 +45,8 @@ class Start(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    offset: str | None = None
-    from_: AwareDatetime | None = Field(None, alias="from")
+    offset: str | None = Field(None, description="`-1` (the beginning), `now`, or a `Stream-Next-Offset`.")
+    from_: Time | None = Field(None, alias="from", description="A time; the first event that is not older.")
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
@@ -56,8 +60,10 @@ class Wanted(Options, Credentials):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mode: Mode = "webhook"
-    url: Annotated[str, StringConstraints(max_length=2048)] | None = Field(None, validate_default=True)
+    mode: Mode = Field("webhook", description="Whether its events are posted to a URL, or leased by workers.")
+    url: Annotated[str, StringConstraints(max_length=2048)] | None = Field(
+        None, validate_default=True, description="Where they are posted; a webhook needs it."
+    )
 
     @field_validator("url")
     @classmethod
@@ -80,16 +86,18 @@ class Create(Start, Wanted):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    feed: str
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
-    signing: Literal["hmac", "ed25519"] = "hmac"
-    verify: bool = False
+    feed: str = Field(description="The feed whose events it gets.")
+    name: Annotated[str, StringConstraints(pattern=f"^{NAME}$")] | None = Field(
+        None, description="What it is called, for good; one is made."
+    )
+    signing: Literal["hmac", "ed25519"] = Field("hmac", description="By a shared secret, or a public key.")
+    verify: bool = Field(False, description="Ask the endpoint first, by CloudEvents' handshake.")
 
 
 class Seek(Start):
     """Where to move: an offset, a time, or where the subscription was when a snapshot was made."""
 
-    snapshot: str | None = None
+    snapshot: str | None = Field(None, description="The name of a snapshot.")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -103,7 +111,9 @@ class Resume(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    from_: Literal["stopped", "now"] = Field("stopped", alias="from")
+    from_: Literal["stopped", "now"] = Field(
+        "stopped", alias="from", description="Where it stopped, or now: what came meanwhile is left out."
+    )
 
 
 class Redeliver(Start):
@@ -111,10 +121,16 @@ class Redeliver(Start):
 
     model_config = ConfigDict(extra="forbid")
 
-    partition: int | None = Field(None, ge=0)
-    offset: str | int | None = None  # type: ignore[assignment]
-    to: AwareDatetime | None = None
-    dead_letters: bool = False
+    partition: Annotated[int, Field(ge=0, le=MOST_PARTITION), WHOLE] | None = Field(
+        None, description="The partition of one event."
+    )
+    offset: str | Annotated[int, Field(ge=0, le=MAX_OFFSET)] | None = Field(  # type: ignore[assignment]
+        None, description="The offset of one event in its partition, a number; or the token at which a range begins."
+    )
+    to: Time | None = Field(None, description="The end of a range; now where there is none.")
+    dead_letters: bool = Field(False, description="What became a dead letter, all of it or since `from`.")
+
+    _whole_offset = field_validator("offset", mode="before")(whole)
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -130,7 +146,7 @@ class Since(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    from_: AwareDatetime | None = Field(None, alias="from")
+    from_: Time | None = Field(None, alias="from", description="Only what is not older than this time.")
 
 
 class Page(BaseModel):
@@ -138,8 +154,8 @@ class Page(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(100, ge=1, le=10_000)
-    wait: float = Field(0.0, ge=0, le=MAX_WAIT_S)
+    limit: int = Field(100, ge=1, le=10_000, description="Most events of the page.")
+    wait: float = Field(0.0, ge=0, le=MAX_WAIT_S, description="How long to wait for the first one, in seconds.")
 
 
 class Rotate(BaseModel):
@@ -147,14 +163,10 @@ class Rotate(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap_s: float | None = Field(None, ge=0, le=7 * 86_400)
-    signing: Literal["hmac", "ed25519"] | None = None
-
-
-def checked(model: type[M], body: bytes) -> M:
-    """The request in a body; raises `Problem` 400 with a pointer for each fault."""
-    with _faults_told():
-        return model.model_validate_json(body or b"{}")
+    overlap_s: float | None = Field(
+        None, ge=0, le=7 * 86_400, description="How long the present key signs, too; a day, or as the settings say."
+    )
+    signing: Literal["hmac", "ed25519"] | None = Field(None, description="The kind of the new key; as it is now.")
 
 
 def patched(subscription: Subscription, body: bytes) -> tuple[Wanted, set[str]]:
@@ -171,8 +183,12 @@ def patched(subscription: Subscription, body: bytes) -> tuple[Wanted, set[str]]:
     secret = {name: patch.pop(name) for name in Credentials.model_fields if name in patch}
     shown = {"mode": subscription.mode, "url": subscription.url, **subscription.options.model_dump(mode="json")}
     given = {name: value for name, value in secret.items() if value is not None}
-    with _faults_told():
-        return Wanted.model_validate({**_merged(shown, patch), **given}), set(secret)
+    try:
+        merged = orjson.dumps({**_merged(shown, patch), **given})
+    except (RecursionError, orjson.JSONEncodeError):
+        raise Problem(HTTPStatus.BAD_REQUEST, "The change is nested too deeply.") from None
+    with faults_told():
+        return Wanted.model_validate_json(merged, strict=True), set(secret)
 
 
 def _merged(target: Any, patch: Any) -> Any:
@@ -185,25 +201,6 @@ def _merged(target: Any, patch: Any) -> Any:
         else:
             merged[name] = _merged(merged.get(name), value)
     return merged
-
-
-@contextlib.contextmanager
-def _faults_told() -> Iterator[None]:
-    try:
-        yield
-    except ValidationError as error:
-        errors = [
-            {"pointer": _pointer(e["loc"]), "detail": e["msg"]}
-            for e in error.errors(include_url=False, include_input=False)
-        ]
-        raise Problem(HTTPStatus.BAD_REQUEST, "The request does not fit; see errors.", errors=errors) from None
-
-
-def _pointer(place: tuple[int | str, ...]) -> str:
-    """The JSON Pointer (RFC 6901) of a fault: without the names that pydantic adds to say which kind it took."""
-    kinds = ("basic", "bearer", "oauth2") if place[:1] == ("auth",) else ()
-    parts = [str(part) for at, part in enumerate(place) if part != "[key]" and not (at == 1 and part in kinds)]
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 async def resolve(start: Start, feed_log: FeedLog) -> Position:

@@ -16,7 +16,9 @@ from headrace.access.internal_token import InternalTokens
 from headrace.access.principal import principal_of
 from headrace.access.scopes import Action
 from headrace.access.shared_keys import shared_keys
+from headrace.consumers.checked import checked, checked_query
 from headrace.consumers.core.position import PositionError
+from headrace.consumers.operations import pull, snapshots, subscriptions, webhooks
 from headrace.consumers.reading import Reading
 from headrace.consumers.relay.credentials import ClientCredentials, Credentials
 from headrace.consumers.relay.definition import TOPICS, Subscription, etag, new_subscription_id
@@ -32,10 +34,18 @@ from headrace.consumers.relay.target import Target
 from headrace.consumers.relay.vault import CannotOpen, CannotSeal, Vault
 from headrace.consumers.subscription_attempts import AskAttempts, attempts_page
 from headrace.consumers.subscription_list import page
-from headrace.consumers.subscription_request import Create, Resume, Rotate, Wanted, checked, patched, resolve
+from headrace.consumers.subscription_request import (
+    Create,
+    Resume,
+    Rotate,
+    Wanted,
+    patched,
+    resolve,
+)
 from headrace.http.problems import Problem
 from headrace.kafka.admin import admin_client
 from headrace.kafka.topics import ensure_topics
+from headrace.openapi.operation import Operation
 from headrace.schemas.event import now
 from headrace.settings import ServeSettings
 
@@ -82,6 +92,10 @@ class Subscriptions:
             *(web.route(method, f"{one}/snapshots/{{name}}", self._pass_on) for method in ("GET", "PUT", "DELETE")),
             web.get(f"{one}/attempts", self._attempts),
         ]
+
+    def operations(self) -> Iterable[Operation]:
+        """What is to be said of them."""
+        return (*subscriptions.OPERATIONS, *webhooks.OPERATIONS, *pull.OPERATIONS, *snapshots.OPERATIONS)
 
     async def start(self) -> None:
         """Read the definitions and the owners."""
@@ -241,7 +255,7 @@ class Subscriptions:
 
     async def _attempts(self, request: web.Request) -> web.Response:
         subscription = await self._known(request)
-        asked = checked(AskAttempts, orjson.dumps(dict(request.query)))
+        asked = checked_query(AskAttempts, request.query)
         body, up_to_date = await attempts_page(await self._reading.log(ATTEMPTS), subscription.id, asked)
         # A page that is not full may just be one of which enough was looked at: readers must know where the end is.
         headers = {"Stream-Up-To-Date": "true"} if up_to_date else {}

@@ -20,9 +20,11 @@ from headrace.http.problems import Problem, unavailable
 from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import Ack, Outgoing, ProducerBridge, QueueFull
 from headrace.kafka.topics import ensure_topics, keyless_partition
+from headrace.openapi.operation import Operation
 from headrace.producers.body import read_body
 from headrace.producers.idempotency import IdempotencyKeys
 from headrace.producers.incoming import Incoming, Parsed, Rejected, cloud_events, idempotency_key, parse
+from headrace.producers.operations import OPERATIONS
 from headrace.producers.streams import StreamWriting, read_only
 from headrace.schemas.catalogue import Catalogue, Entry
 from headrace.schemas.codec import InvalidData
@@ -58,6 +60,10 @@ class Ingest:
             for path in (events, stream)
             for route in (web.post(path, self._post), web.put(path, self._put), web.delete(path, self._delete))
         ]
+
+    def operations(self) -> Iterable[Operation]:
+        """What is to be said of it."""
+        return OPERATIONS
 
     async def start(self) -> None:
         """Connect to Kafka, and make the topics that are missing."""

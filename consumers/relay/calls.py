@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from aiohttp import web
 
+from headrace.consumers.checked import checked, checked_query
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position, PositionError, widen
 from headrace.consumers.core.record import Record
 from headrace.consumers.core.tail import UnknownFeed
+from headrace.consumers.delivery_answers import DeadLetter, Redelivery, Trial, Undelivered
+from headrace.consumers.refused import refused
 from headrace.consumers.relay import replay
 from headrace.consumers.relay.message import STRUCTURED, Message
 from headrace.consumers.relay.owned import Owned, carried_out
@@ -23,7 +25,6 @@ from headrace.consumers.subscription_request import (
     Redeliver,
     Seek,
     Since,
-    checked,
     milliseconds,
     resolve,
 )
@@ -76,7 +77,7 @@ class Calls:
             try:
                 position = await resolve(start, runner.feed_log)
             except PositionError as error:
-                raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
+                raise refused(runner.feed_log, error) from None
             async with self._owned.confirmed(name):
                 await carried_out(self._owner.move(runner, position))
         return await self._status(request)
@@ -103,11 +104,12 @@ class Calls:
             raise Problem(HTTPStatus.BAD_REQUEST, f"offset: {error}") from None
         if not count and wanted.partition is not None:
             raise Problem(HTTPStatus.NOT_FOUND, "The log has no such event.")
-        return web.json_response({"events": count}, status=202)
+        told: Redelivery = {"events": count}
+        return web.json_response(told, status=HTTPStatus.ACCEPTED)
 
     async def _undelivered(self, request: web.Request) -> web.Response:
         runner = self._owned.running(request)
-        since = checked(Since, orjson.dumps(dict(request.query)))
+        since = checked_query(Since, request.query)
         try:
             log = await self._owner.dead_letters.log(runner.subscription.feed)
             letters = [
@@ -116,7 +118,7 @@ class Calls:
             ]
         except (UnknownFeed, UnknownTopic):
             letters = []
-        body = {
+        body: Undelivered = {
             "offset": runner.feed_log.token(runner.position),
             "lag": runner.lag,
             "parked": [
@@ -147,7 +149,7 @@ class Calls:
         }
         message = Message(header_id(event_id), to_json(event), {"content-type": STRUCTURED})
         outcome = await runner.endpoint.send(message)
-        body = {
+        body: Trial = {
             "delivered": outcome.delivered,
             "status": outcome.status,
             "seconds": round(outcome.phases.total_s, 4),
@@ -157,7 +159,7 @@ class Calls:
         return web.Response(body=orjson.dumps(body), content_type="application/json")
 
 
-def _told(letter: Record) -> dict[str, Any]:
+def _told(letter: Record) -> DeadLetter:
     said = replay.said_of(letter)
     return {
         "event_id": letter.id,

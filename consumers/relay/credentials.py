@@ -77,9 +77,11 @@ Auth = Annotated[Basic | Bearer | ClientCredentials, Field(discriminator="type")
 class Credentials(_Kept):
     """All of it. `headers` are sent with every request; their values may be secrets, so they are kept as such."""
 
-    auth: Auth | None = None
-    headers: dict[str, Hidden] = Field(default_factory=dict, max_length=MAX_HEADERS)
-    tls: Tls | None = None
+    auth: Auth | None = Field(None, description="How requests to the endpoint are authorized; not shown again.")
+    headers: dict[str, Hidden] = Field(
+        default_factory=dict, max_length=MAX_HEADERS, description="Further headers of every request; not shown again."
+    )
+    tls: Tls | None = Field(None, description="An authority of your own, or mutual TLS; not shown again.")
 
     @field_validator("headers")
     @classmethod

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator, model_validator
 
+from headrace.consumers.checked import WHOLE
 from headrace.consumers.filter.expression import Filter
-from headrace.consumers.filter.projection import Projection
+from headrace.consumers.filter.projection import MAX_FIELDS, Projection
 
 Ordering = Literal["none", "key"]
 ContentMode = Literal["structured", "binary", "data"]
@@ -16,6 +17,14 @@ Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{
 LabelValue = Annotated[str, StringConstraints(max_length=255)]
 EventType = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 WaitS = Annotated[float, Field(gt=0, le=7 * 86_400)]
+
+PROJECTION = {
+    "anyOf": [
+        {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_FIELDS},
+        {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1, "maxProperties": MAX_FIELDS},
+        {"type": "null"},
+    ]
+}
 
 MAX_LABELS = 64
 MAX_TYPES = 1000
@@ -28,8 +37,8 @@ class Batching(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_events: int = Field(1, ge=1, le=1000)
-    max_wait_ms: int = Field(0, ge=0, le=60_000)
+    max_events: Annotated[int, Field(ge=1, le=1000), WHOLE] = 1
+    max_wait_ms: Annotated[int, Field(ge=0, le=60_000), WHOLE] = 0
 
 
 class Options(BaseModel):
@@ -37,21 +46,41 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    description: Annotated[str, StringConstraints(max_length=1000)] = ""
-    labels: dict[Label, LabelValue] = Field(default_factory=dict, max_length=MAX_LABELS)
-    types: tuple[EventType, ...] = Field((), max_length=MAX_TYPES)
-    filter: str | None = None
-    projection: Any = None
-    ordering: Ordering = "none"
-    max_in_flight: int | None = Field(None, ge=1, le=1000)
-    rate_limit_per_s: float | None = Field(None, gt=0, le=1_000_000)
-    batch: Batching = Field(default_factory=Batching)
-    content_mode: ContentMode = "structured"
-    retry_s: tuple[WaitS, ...] | None = Field(None, max_length=MAX_RETRIES)
-    failures_to_open: int | None = Field(None, ge=1, le=100_000)
-    disable_after_s: float | None = Field(None, gt=0, le=366 * 86_400)
-    lease_s: float = Field(30.0, ge=0.1, le=MAX_LEASE_S)
-    max_deliveries: int = Field(16, ge=1, le=1000)
+    description: Annotated[str, StringConstraints(max_length=1000)] = Field("", description="For people.")
+    labels: dict[Label, LabelValue] = Field(
+        default_factory=dict, max_length=MAX_LABELS, description="For people, and to list by."
+    )
+    types: tuple[EventType, ...] = Field(
+        (), max_length=MAX_TYPES, description="Only events of these types; all where it is empty."
+    )
+    filter: str | None = Field(None, description="Only events for which this expression in CEL is true.")
+    projection: Annotated[Any, WithJsonSchema(PROJECTION)] = Field(
+        None, description="Fields of the data to pick, `data.tailnum`, or by new names."
+    )
+    ordering: Ordering = Field(
+        "none", description="`key`: an event waits for the one before it of its key; `none`: for nothing."
+    )
+    max_in_flight: Annotated[int, Field(ge=1, le=1000), WHOLE] | None = Field(
+        None, description="Most requests at a time."
+    )
+    rate_limit_per_s: float | None = Field(None, gt=0, le=1_000_000, description="Most requests a second.")
+    batch: Batching = Field(default_factory=Batching, description="Several events in one request.")
+    content_mode: ContentMode = Field(
+        "structured", description="What is posted: CloudEvents in JSON, or in headers, or just the data."
+    )
+    retry_s: tuple[WaitS, ...] | None = Field(
+        None, max_length=MAX_RETRIES, description="Waits between the attempts of an event, in seconds."
+    )
+    failures_to_open: Annotated[int, Field(ge=1, le=100_000), WHOLE] | None = Field(
+        None, description="So many failures in a row stop delivery until a probe succeeds."
+    )
+    disable_after_s: float | None = Field(
+        None, gt=0, le=366 * 86_400, description="Disabled after so long without a success."
+    )
+    lease_s: float = Field(30.0, ge=0.1, le=MAX_LEASE_S, description="How long a worker has an event, in seconds.")
+    max_deliveries: Annotated[int, Field(ge=1, le=1000), WHOLE] = Field(
+        16, description="How often an event is leased before it becomes a dead letter."
+    )
 
     @model_validator(mode="after")
     def _can_be_batched(self) -> Self:

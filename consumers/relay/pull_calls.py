@@ -9,12 +9,14 @@ from http import HTTPStatus
 import orjson
 from aiohttp import web
 
-from headrace.consumers.core.position import PositionError
+from headrace.consumers.checked import checked, checked_query
+from headrace.consumers.core.position import PositionError, PositionGone
 from headrace.consumers.lease_request import Acknowledge, Extend, Lease, Nack
+from headrace.consumers.refused import refused
 from headrace.consumers.relay.catch_up import undelivered
 from headrace.consumers.relay.owned import Owned, carried_out, not_the_owner
 from headrace.consumers.relay.puller import Delivery, Puller, Stopped
-from headrace.consumers.subscription_request import Page, checked
+from headrace.consumers.subscription_request import Page
 from headrace.http.problems import Problem, unavailable
 from headrace.kafka.bridge import QueueFull, Undelivered
 
@@ -39,8 +41,11 @@ class PullCalls:
     async def _events(self, request: web.Request) -> web.Response:
         """What was not delivered, for a client that pulls it and then acknowledges the position after it."""
         runner = self._owned.running(request)
-        asked = checked(Page, orjson.dumps(dict(request.query)))
-        batch = await undelivered(runner, asked.limit, asked.wait)
+        asked = checked_query(Page, request.query)
+        try:
+            batch = await undelivered(runner, asked.limit, asked.wait)
+        except PositionGone as error:
+            raise refused(runner.feed_log, error) from None
         body = b"[" + b",".join(runner.feed_log.json(record) for record in batch.records) + b"]"
         headers = {"Stream-Next-Offset": runner.feed_log.token(batch.position), "Cache-Control": "no-store"}
         return web.Response(body=body, content_type="application/json", headers=headers)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position
@@ -18,6 +17,7 @@ from headrace.consumers.relay.outstanding import Outstanding
 from headrace.consumers.relay.router import Router
 from headrace.consumers.relay.settling import TooMany
 from headrace.consumers.relay.state import Parked, Stored
+from headrace.consumers.subscription_answers import Status
 from headrace.kafka.offsets import KafkaUnavailable
 
 HAND_OVER_S = 5.0
@@ -139,7 +139,7 @@ class Puller:
         """What was acknowledged, and how often a delivery failed."""
         return self._acked, self._failed_before + self._events.counters.failed
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """How it stands now."""
         delivered, failed = self.counted
         return {

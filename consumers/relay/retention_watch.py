@@ -42,20 +42,19 @@ class RetentionWatch:
                 return
 
     async def _look(self, runner: Standing) -> None:
-        runner.hours_until_loss = None
-        if runner.lag:
-            feed_log = runner.feed_log
-            retention_ms = await self._retention_ms(feed_log.topic.topic)
-            if retention_ms is not None:
-                await self._save(runner, retention_ms)
-                parked = [(p.partition, p.offset) for p in runner.waiting() if p.dead is None]
-                oldest = lowered(runner.position, parked)
-                beginning = await feed_log.beginning()
-                lanes = [
-                    LaneAge(at, kept, await _timestamp_ms(feed_log, partition, at) if at < end else None)
-                    for partition, (at, kept, end) in enumerate(zip(oldest, beginning, feed_log.tail, strict=False))
-                ]
-                runner.hours_until_loss = hours_until_loss(lanes, retention_ms, now_ms())
+        retention_ms = await self._retention_ms(runner.feed_log.topic.topic) if runner.lag else None
+        runner.hours_until_loss = None if retention_ms is None else await self._hours(runner, retention_ms)
+
+    async def _hours(self, runner: Standing, retention_ms: int) -> float | None:
+        await self._save(runner, retention_ms)
+        feed_log = runner.feed_log
+        oldest = lowered(runner.position, [(p.partition, p.offset) for p in runner.waiting() if p.dead is None])
+        beginning = await feed_log.beginning()
+        lanes = [
+            LaneAge(at, kept, await _timestamp_ms(feed_log, partition, at) if at < end else None)
+            for partition, (at, kept, end) in enumerate(zip(oldest, beginning, feed_log.tail, strict=False))
+        ]
+        return hours_until_loss(lanes, retention_ms, now_ms())
 
     async def _save(self, runner: Standing, retention_ms: int) -> None:
         """Make dead letters of the parked events that the log may drop before they are due."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 import structlog
 
@@ -33,6 +32,7 @@ from headrace.consumers.relay.settling import Settling, reference
 from headrace.consumers.relay.state import Parked, Stored
 from headrace.consumers.relay.turns import Turns
 from headrace.consumers.relay.window import Window
+from headrace.consumers.subscription_answers import Status
 from headrace.kafka.offsets import KafkaUnavailable
 from headrace.schemas.event import rfc3339
 
@@ -169,7 +169,7 @@ class Runner:
             return 3
         return {"closed": 0, "half_open": 1, "open": 2}[self.breaker.state]
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """How it stands now."""
         breaker = self.breaker
         return {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position
 from headrace.consumers.relay.definition import Subscription
 from headrace.consumers.relay.intake import Intake
 from headrace.consumers.relay.state import Parked, Saved, Stored
+from headrace.consumers.subscription_answers import Status
 
 
 class Standing(Protocol):
@@ -72,7 +73,7 @@ class Running(Standing, Protocol):
     intake: Intake
     snapshots: dict[str, Saved]
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """How it stands now."""
         ...
 

@@ -9,15 +9,14 @@ from http import HTTPStatus
 import orjson
 from aiohttp import web
 
+from headrace.consumers.pull_answers import Snapshot, SnapshotList
 from headrace.consumers.relay.owned import Owned
 from headrace.consumers.relay.running import Running
 from headrace.consumers.relay.state import Saved
+from headrace.consumers.subscription_request import MAX_SNAPSHOTS, NAME
 from headrace.http.problems import Problem, unavailable
 from headrace.kafka.bridge import QueueFull, Undelivered
 from headrace.schemas.event import now
-
-MOST = 100
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 
 
 class SnapshotCalls:
@@ -39,18 +38,19 @@ class SnapshotCalls:
 
     async def _list(self, request: web.Request) -> web.Response:
         snapshots = self._owned.running(request).snapshots
-        return _answer({"snapshots": [_told(name, snapshots[name]) for name in sorted(snapshots)]})
+        told: SnapshotList = {"snapshots": [_told(name, snapshots[name]) for name in sorted(snapshots)]}
+        return _answer(told)
 
     async def _put(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        if _NAME.fullmatch(name) is None:
+        if re.fullmatch(NAME, name) is None:
             raise Problem(HTTPStatus.BAD_REQUEST, "name: letters, digits, '.', '_' and '-', at most 100 of them.")
         subscription_id = self._owned.running(request).subscription.id
         async with self._owned.owner.lock(subscription_id):
             runner = self._owned.running(request)
             made = name not in runner.snapshots
-            if made and len(runner.snapshots) >= MOST:
-                raise Problem(HTTPStatus.CONFLICT, f"It has {MOST} snapshots already; delete one.")
+            if made and len(runner.snapshots) >= MAX_SNAPSHOTS:
+                raise Problem(HTTPStatus.CONFLICT, f"It has {MAX_SNAPSHOTS} snapshots already; delete one.")
             saved = Saved(runner.feed_log.token(runner.position), now())
             await self._write(runner, name, saved)
         return _answer(_told(name, saved), status=HTTPStatus.CREATED if made else HTTPStatus.OK)
@@ -83,7 +83,7 @@ def saved_of(runner: Running, name: str) -> Saved:
     return saved
 
 
-def _told(name: str, saved: Saved) -> dict[str, str]:
+def _told(name: str, saved: Saved) -> Snapshot:
     return {"name": name, "offset": saved.offset, "at": saved.at}
 
 

@@ -6,27 +6,29 @@ import asyncio
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Annotated
 
 import orjson
 import structlog
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from headrace import metrics
 from headrace.access.authenticator import Authenticator
 from headrace.access.gate import Gate
 from headrace.access.jwks import Jwks
 from headrace.access.key_table import KeyTable, admin_key
+from headrace.access.operations import OPERATIONS
 from headrace.access.principal import Principal, lacking, principal_of
-from headrace.access.query_token import ACTIONS, MAX_TTL_S, QueryTokens
+from headrace.access.query_token import ACTIONS, QueryTokens
 from headrace.access.quotas import Quotas
 from headrace.access.scopes import InvalidScope, parse_scopes
 from headrace.access.shared_keys import shared_keys
+from headrace.access.token_request import TokenRequest
 from headrace.access.visits import Visits
 from headrace.errors import Misconfigured
 from headrace.http.problems import Problem
 from headrace.kafka.admin import admin_client
+from headrace.openapi.operation import Operation
 from headrace.schemas.event import rfc3339
 from headrace.settings import AccessSettings, SecretsSettings
 
@@ -34,15 +36,6 @@ log = structlog.get_logger(__name__)
 
 SWEEP_S = 0.5
 """How long after its expiry a stream may stay open."""
-
-
-class TokenRequest(BaseModel):
-    """The body of `POST /v1/tokens`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    scopes: Annotated[list[str], Field(min_length=1, max_length=50)]
-    ttl_s: Annotated[float, Field(ge=1, le=MAX_TTL_S)] = 60.0
 
 
 class Access:
@@ -100,6 +93,10 @@ class Access:
         """Making browser tokens, where there are keys to sign them with."""
         return [web.post("/v1/tokens", self._make_token)] if self._tokens is not None else []
 
+    def operations(self) -> Iterable[Operation]:
+        """What is to be said of its route."""
+        return OPERATIONS if self._tokens is not None else ()
+
     async def start(self) -> None:
         """Read the keys, and the key set of JWTs; follow both."""
         await self._keys.load(self._settings.replication_factor)
@@ -144,7 +141,7 @@ class Access:
         assert isinstance(principal, Principal)
         assert self._tokens is not None
         try:
-            wanted = TokenRequest.model_validate_json(await request.read())
+            wanted = TokenRequest.model_validate_json(await request.read(), strict=True)
             scopes = parse_scopes(wanted.scopes)
         except ValidationError as error:
             faults = [{"pointer": "/" + "/".join(map(str, e["loc"])), "detail": e["msg"]} for e in error.errors()]

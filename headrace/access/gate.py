@@ -15,7 +15,7 @@ from headrace.access.authenticator import QUERY, Authenticator
 from headrace.access.credential import Credential, Denied
 from headrace.access.principal import EVENTS, PRINCIPAL, Principal, lacking
 from headrace.access.quotas import Meter, Meters, Quotas
-from headrace.access.rules import FEED_PARAMETER, On, Rule, rule_of
+from headrace.access.rules import FEED_PARAMETER, On, Rule, is_free, rule_of
 from headrace.access.visits import Visit, Visits
 from headrace.http.problems import Handler, Problem
 
@@ -51,6 +51,8 @@ class Gate:
     async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         rule = rule_of(request.method, request.match_info.route.resource)
         if rule is not None and rule.free:
+            return await handler(request)
+        if isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed) and is_free(request.path):
             return await handler(request)
         of_address = self._addresses.of(request.remote or "", self._address_quotas)
         _admit(request, (of_address,))

@@ -39,6 +39,9 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/healthz"): FREE,
     ("GET", "/readyz"): FREE,
     ("GET", "/metrics"): FREE,
+    ("GET", "/openapi.json"): FREE,
+    ("GET", "/docs"): FREE,
+    ("GET", "/asyncapi.json"): ANY,
     ("POST", "/v1/tokens"): ANY,
     ("GET", "/v1/feeds"): ANY,
     ("GET", "/v1/followers"): ADMIN,
@@ -78,6 +81,11 @@ RULES: dict[tuple[str, str], Rule] = {
 }
 
 FEED_PARAMETER = "feed"
+
+
+def is_free(path: str) -> bool:
+    """Whether a path has a route that needs nothing: then it is no secret which methods it has."""
+    return any(rule.free and known == path for (_, known), rule in RULES.items())
 
 
 def rule_of(method: str, resource: web.AbstractResource | None) -> Rule | None:

@@ -10,6 +10,7 @@ def gateway() -> None:
     from headrace.consumers.subscriptions import Subscriptions
     from headrace.durable.streams import Streams
     from headrace.http.service import Part, run_service
+    from headrace.openapi.documentation import Documentation
     from headrace.producers.ingest import Ingest
     from headrace.schemas.catalogue import load_catalogue
     from headrace.settings import GatewaySettings
@@ -22,6 +23,6 @@ def gateway() -> None:
         streams = Streams(settings, settings.queue_bytes)
         ingest = Ingest(settings, catalogue, streams)
         reading = Reading(settings, catalogue, ingest.publish, streams)
-        return [streams, ingest, reading, Subscriptions(settings, reading)]
+        return [streams, ingest, reading, Subscriptions(settings, reading), Documentation(settings, catalogue)]
 
     run_service("gateway", settings, settings.port, parts)

@@ -10,6 +10,7 @@ def serve() -> None:
     from headrace.consumers.subscriptions import Subscriptions
     from headrace.durable.streams import Streams
     from headrace.http.service import Part, run_service
+    from headrace.openapi.documentation import Documentation
     from headrace.schemas.catalogue import load_catalogue
     from headrace.settings import ServeSettings
 
@@ -20,6 +21,6 @@ def serve() -> None:
     def parts() -> list[Part]:
         streams = Streams(settings)
         reading = Reading(settings, catalogue, streams=streams)
-        return [streams, reading, Subscriptions(settings, reading)]
+        return [streams, reading, Subscriptions(settings, reading), Documentation(settings, catalogue)]
 
     run_service("serve", settings, settings.port, parts)

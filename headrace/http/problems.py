@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import orjson
 import structlog
 from aiohttp import web
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
 
 from headrace import metrics
 from headrace.kafka.bridge import QueueFull
@@ -18,6 +20,28 @@ from headrace.schemas.ids import RegistryUnavailable
 log = structlog.get_logger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class ProblemFault(TypedDict):
+    """One thing that is wrong with a request."""
+
+    index: NotRequired[Annotated[int, Field(description="Of the event, where there are several.")]]
+    pointer: Annotated[str, Field(description="The JSON Pointer (RFC 6901) to it.")]
+    detail: NotRequired[str]
+
+
+@with_config(ConfigDict(extra="allow"))
+class ProblemDetails(TypedDict):
+    """What went wrong and what to do (RFC 9457)."""
+
+    type: NotRequired[Annotated[str, Field(description="Without it, `title` is the phrase of the status.")]]
+    title: str
+    status: int
+    detail: Annotated[str, Field(description="What is wrong here, and what to do about it.")]
+    parameter: NotRequired[Annotated[str, Field(description="The parameter that is not as it should be.")]]
+    errors: NotRequired[list[ProblemFault]]
+    earliest_offset: NotRequired[Annotated[str, Field(description="Of a 410: from where on events are kept.")]]
+    missing_scopes: NotRequired[Annotated[list[str], Field(description="Of a 403: what the credential lacks.")]]
 
 
 class Problem(Exception):

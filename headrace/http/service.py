@@ -18,7 +18,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headrace import logs
 from headrace.access.parts import access_parts
+from headrace.http import operations
 from headrace.http.problems import problem_details
+from headrace.openapi.operation import Operation
 from headrace.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -59,6 +61,18 @@ class Surrounds(Part, Protocol):
         """Add its middleware and signals; after those of parts before it."""
 
 
+@runtime_checkable
+class Described(Part, Protocol):
+    """A part whose routes are for callers outside, and stand in the description of the API."""
+
+    def operations(self) -> Iterable[Operation]:
+        """What is to be said of each of its routes."""
+
+
+OPERATIONS: web.AppKey[tuple[Operation, ...]] = web.AppKey("operations", tuple)
+"""What an application says of its routes."""
+
+
 def build_app(parts: Sequence[Part]) -> web.Application:
     """One application of all the parts, with `/metrics`, `/healthz` and `/readyz`."""
     app = web.Application(middlewares=[problem_details])
@@ -74,6 +88,8 @@ def build_app(parts: Sequence[Part]) -> web.Application:
     app.add_routes([web.get("/healthz", _healthy), web.get("/readyz", ready), web.get("/metrics", _metrics)])
     for part in parts:
         app.add_routes(part.routes())
+    described = (operation for part in parts if isinstance(part, Described) for operation in part.operations())
+    app[OPERATIONS] = (*operations.OPERATIONS, *described)
     return app
 
 

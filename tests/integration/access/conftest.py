@@ -21,6 +21,7 @@ from headrace.consumers.reading import Reading
 from headrace.consumers.subscriptions import Subscriptions
 from headrace.durable.streams import Streams
 from headrace.http.service import serving
+from headrace.openapi.documentation import Documentation
 from headrace.producers.ingest import Ingest
 from headrace.schemas.catalogue import load_catalogue
 from headrace.settings import GatewaySettings
@@ -107,7 +108,8 @@ async def running_gateway(kafka: str, feeds: Path, **settings: Any) -> AsyncIter
     streams = Streams(chosen)
     reading = Reading(chosen, catalogue, streams=streams)
     ingest = Ingest(chosen, catalogue, streams)
-    parts = [*access_parts(chosen), streams, ingest, reading, Subscriptions(chosen, reading)]
+    subscriptions = Subscriptions(chosen, reading)
+    parts = [*access_parts(chosen), streams, ingest, reading, subscriptions, Documentation(chosen, catalogue)]
     async with (
         serving(parts, host="127.0.0.1", port=0, drain_s=2.0) as port,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,

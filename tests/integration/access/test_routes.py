@@ -17,8 +17,8 @@ EVENTS = f"/v1/feeds/{FEED}/events"
 KNOWN = [route for route, rule in RULES.items() if not rule.free]
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-async def test_health_and_metrics_are_free(gateway: Any, path: str) -> None:
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"])
+async def test_health_metrics_and_the_description_of_the_api_are_free(gateway: Any, path: str) -> None:
     async with gateway.open(path) as answer:
         assert answer.status == 200
 
@@ -37,6 +37,12 @@ async def test_what_does_not_exist_is_told_only_to_who_has_a_key(gateway: Any, k
     assert (await gateway.call("GET", "/v1/nothing"))[0] == 401
     assert (await gateway.call("GET", "/v1/nothing", key))[0] == 404
     assert (await gateway.call("PATCH", EVENTS, key))[0] == 405
+
+
+async def test_which_methods_a_free_route_has_is_free_to_know(gateway: Any) -> None:
+    status, headers, _ = await gateway.call("POST", "/healthz")
+    assert (status, headers["Allow"]) == (405, "GET,HEAD")
+    assert (await gateway.call("PUT", EVENTS))[0] == 401
 
 
 async def test_a_key_does_what_its_scopes_say_and_nothing_else(gateway: Any, keys: Any) -> None:
@@ -61,6 +67,15 @@ async def test_lists_show_what_a_key_may_use(gateway: Any, keys: Any) -> None:
     await until(lambda: _taken(gateway, key))
     _, _, body = await gateway.call("GET", "/v1/feeds", key)
     assert [feed["name"] for feed in body["feeds"] if not feed["name"].endswith(".dead")] == [FEED]
+
+
+async def test_the_description_of_feeds_shows_those_that_a_key_may_use(gateway: Any, keys: Any) -> None:
+    key = await keys.make("read:shop.*")
+    await until(lambda: _taken(gateway, key))
+    status, _, body = await gateway.call("GET", "/asyncapi.json", key)
+    assert status == 200
+    assert set(body["channels"]) == {FEED, f"{FEED}.dead"}
+    assert set(body["operations"]) == {f"{FEED}.read", f"{FEED}.dead.read"}
 
 
 async def test_a_subscription_is_seen_and_changed_only_by_who_may_subscribe_to_its_feed(

@@ -4,32 +4,16 @@ from __future__ import annotations
 
 import pytest
 from aiohttp import web
+from support.gateway import gateway_app
 
-from headrace.access.access import Access
 from headrace.access.rules import FEED_PARAMETER, RULES, On, rule_of
-from headrace.consumers.reading import Reading
-from headrace.consumers.subscriptions import Subscriptions
-from headrace.durable.streams import Streams
-from headrace.http.service import Part, build_app
-from headrace.producers.ingest import Ingest
-from headrace.schemas.catalogue import load_catalogue
-from headrace.settings import GatewaySettings
 
-FREE = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
+FREE = {("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")}
 
 
 @pytest.fixture
 async def gateway() -> web.Application:
-    settings = GatewaySettings(access="keys")
-    catalogue = load_catalogue(settings)
-    streams = Streams(settings)
-    reading = Reading(settings, catalogue, streams=streams)
-    access = Access(settings)
-    ingest = Ingest(settings, catalogue, streams)
-    parts: list[Part] = [access, streams, ingest, reading, Subscriptions(settings, reading)]
-    app = build_app(parts)
-    await access.close()
-    return app
+    return await gateway_app()
 
 
 async def test_every_route_of_a_gateway_has_a_rule(gateway: web.Application) -> None:
@@ -46,7 +30,7 @@ async def test_every_rule_is_of_a_route(gateway: web.Application) -> None:
     assert set(RULES) <= routes
 
 
-def test_only_health_and_metrics_are_free() -> None:
+def test_only_health_metrics_and_the_description_are_free() -> None:
     assert {route for route, rule in RULES.items() if rule.free} == FREE
 
 

@@ -110,6 +110,31 @@ async def test_a_range_that_the_log_dropped_unread_leaves_a_dead_letter_that_nam
         assert (said["ce_deadletteroffset"], said["ce_deadletterend"]) == ("0", "12")
 
 
+async def test_a_seek_to_what_the_log_dropped_is_refused_with_where_it_begins(api: Api, log: Log) -> None:
+    feed = log.feed()
+    _, created = await api.call("POST", feed=feed, mode="pull", offset="-1")
+    await until(lambda: api.status(created["id"]))
+    log.send(feed, 20)
+    await until(lambda: api.has(created["id"], lag=20))  # the relay has read them, and keeps none
+    log.admin.delete_records([TopicPartition(feed, 0, 12)])[TopicPartition(feed, 0)].result()
+    code, problem = await api.call("POST", f"/{created['id']}/seek", offset=created["start"])
+    assert code == 410
+    assert (await api.seek(created["id"], offset=problem["earliest_offset"]))["status"]["lag"] == 8
+
+
+async def test_a_page_of_what_the_log_dropped_is_refused_with_where_it_begins(api: Api, log: Log) -> None:
+    feed = log.feed()
+    _, created = await api.call("POST", feed=feed, mode="pull", offset="-1")
+    await until(lambda: api.status(created["id"]))
+    log.send(feed, 20)
+    log.admin.delete_records([TopicPartition(feed, 0, 12)])[TopicPartition(feed, 0)].result()
+    code, problem = await api.call("GET", f"/{created['id']}/events")
+    assert code == 410
+    _, _ = await api.call("POST", f"/{created['id']}/ack", offset=problem["earliest_offset"])
+    code, events = await api.call("GET", f"/{created['id']}/events")
+    assert (code, len(events)) == (200, 8)
+
+
 async def _paused(api: Api, name: str) -> bool:
     shown = await api.show(name)
     return bool(shown["state"] == "paused" and shown["status"] is not None)

@@ -1,0 +1,98 @@
+"""The OpenAPI document: every route is described, every description is of a route, and the whole is valid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+from openapi_spec_validator import validate
+from support.gateway import gateway_app
+
+from headrace.http.service import OPERATIONS, Part, build_app
+from headrace.openapi.document import openapi
+from headrace.openapi.documentation import Documentation
+from headrace.producers.ingest import Ingest
+from headrace.schemas.catalogue import load_catalogue
+from headrace.settings import IngestSettings
+
+
+@pytest.fixture
+async def gateway() -> web.Application:
+    return await gateway_app()
+
+
+@pytest.fixture
+def document(gateway: web.Application) -> Any:
+    return openapi(gateway[OPERATIONS], with_access=True)
+
+
+def routes(app: web.Application) -> set[tuple[str, str]]:
+    """The routes of an application; that HEAD is answered where GET is needs no words."""
+    found = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource is not None}
+    return {(method, path) for method, path in found if method != "HEAD" or ("GET", path) not in found}
+
+
+async def test_every_route_is_described_and_nothing_else(gateway: web.Application) -> None:
+    described = [(operation.method, operation.path) for operation in gateway[OPERATIONS]]
+    assert set(described) == routes(gateway), "write an Operation beside the group of the route"
+    assert len(set(described)) == len(described)
+
+
+async def test_the_writing_half_describes_what_it_has() -> None:
+    settings = IngestSettings()
+    catalogue = load_catalogue(settings)
+    parts: list[Part] = [Ingest(settings, catalogue), Documentation(settings, catalogue)]
+    app = build_app(parts)
+    assert {(operation.method, operation.path) for operation in app[OPERATIONS]} == routes(app)
+    validate(openapi(app[OPERATIONS], with_access=False))
+
+
+async def test_the_document_is_valid(document: Any) -> None:
+    validate(document)
+
+
+async def test_where_access_is_open_nothing_is_said_of_keys() -> None:
+    app = await gateway_app(access="open")
+    document = openapi(app[OPERATIONS], with_access=False)
+    validate(document)
+    assert "securitySchemes" not in document["components"]
+    for _, said in operations(document):
+        assert "security" not in said
+        assert not {"401", "403", "429"} & set(said["responses"])
+
+
+async def test_scopes_are_those_of_the_rules(document: Any) -> None:
+    paths = document["paths"]
+    read = paths["/v1/feeds/{feed}/events"]["get"]
+    assert read["security"] == [{name: ["read:{feed}"]} for name in ("bearer", "key", "browser")]
+    write = paths["/v1/feeds/{feed}/events"]["post"]
+    assert write["security"] == [{name: ["publish:{feed}"]} for name in ("bearer", "key")]
+    assert paths["/healthz"]["get"]["security"] == []
+
+
+async def test_every_problem_is_told_as_one(document: Any) -> None:
+    for place, said in operations(document):
+        for status, answer in said["responses"].items():
+            if int(status) >= 400 and place != ("get", "/readyz"):
+                assert list(answer["content"]) == ["application/problem+json"], (place, status)
+
+
+async def test_names_are_unique_and_everything_has_a_description(document: Any) -> None:
+    names = [said["operationId"] for _, said in operations(document)]
+    assert len(set(names)) == len(names)
+    for place, said in operations(document):
+        assert all(answer["description"] for answer in said["responses"].values()), place
+        assert all(parameter["description"] for parameter in said.get("parameters", ())), place
+
+
+async def test_the_limits_are_those_of_the_settings() -> None:
+    app = await gateway_app(page_events=7, max_page_events=70)
+    document = openapi(app[OPERATIONS], with_access=True)
+    parameters = document["paths"]["/v1/feeds/{feed}/events"]["get"]["parameters"]
+    (limit,) = (parameter["schema"] for parameter in parameters if parameter["name"] == "limit")
+    assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 70, 7)
+
+
+def operations(document: Any) -> list[tuple[tuple[str, str], Any]]:
+    return [((method, path), said) for path, methods in document["paths"].items() for method, said in methods.items()]
