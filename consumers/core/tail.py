@@ -73,7 +73,7 @@ class Tail:
         entry = self.catalogue[feed]
         identity = await self._offsets.identity(entry.feed.topic)
         ends = await self._offsets.ends(identity.topic, identity.partitions)
-        opened = FeedLog(entry, identity, ends, self._history, self._offsets, self._ring_bytes)
+        opened = FeedLog(entry, identity, ends, self._history, self._offsets, self._ring_bytes, self._check)
         async with self._changing:
             self._logs[feed] = self._by_topic[identity.topic] = opened
             await self._follower.follow(TopicPartition(identity.topic, p, end) for p, end in enumerate(ends))
