@@ -9,6 +9,7 @@ at last.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import orjson
 from aiohttp import web
@@ -19,6 +20,7 @@ from headrace.consumers.core.feed_log import Batch, FeedLog
 from headrace.consumers.core.position import Position
 from headrace.consumers.fan_outs import FanOuts, planned_end_s
 from headrace.consumers.follower import Ending, Follower
+from headrace.consumers.following import Following
 from headrace.consumers.long_poll import next_cursor
 from headrace.consumers.metered_follower import MeteredFollower
 from headrace.consumers.read_request import ReadRequest
@@ -34,7 +36,7 @@ class ServerSentEvents:
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
-        self.fan_outs: FanOuts[str | None] = FanOuts("sse", settings, SseFrames)
+        self._fan_outs: FanOuts[str | None] = FanOuts("sse", settings, SseFrames)
         self._draining = False
 
     async def answer(self, request: web.Request, feed_log: FeedLog, read: ReadRequest) -> web.StreamResponse:
@@ -55,14 +57,18 @@ class ServerSentEvents:
         request.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         follower.take_over(request, begin)
         follower.on_close = principal.on_end(lambda: follower.cut(Ending.UNAUTHORIZED))
-        self.fan_outs.of(feed_log, read.selection, read.coding).add(follower)
+        self._fan_outs.of(feed_log, read.selection, read.coding).add(follower)
         await asyncio.sleep(0)  # aiohttp cancels this handler here: the connection is no longer its own
         return web.Response()
+
+    def following(self) -> Iterator[Following]:
+        """All clients, as an operator is told of them."""
+        return self._fan_outs.following()
 
     def drain(self) -> None:
         """Close all connections; their clients resume elsewhere."""
         self._draining = True
-        self.fan_outs.end(Ending.GOING_AWAY)
+        self._fan_outs.end(Ending.GOING_AWAY)
 
 
 class SseFrames:

@@ -6,8 +6,11 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, field_validator
 
+from headrace.consumers.filter.expression import Filter
+from headrace.consumers.read_request import MOST_PARTITION
+from headrace.consumers.selection import Selection
 from headrace.consumers.subscription_request import Start
 from headrace.consumers.websocket.flow import DEFAULT_BYTES, DEFAULT_EVENTS, MOST
 from headrace.http.problems import Problem
@@ -28,12 +31,30 @@ class InitialCredit(_Frame):
 
 
 class Subscribe(Start):
-    """Send the events of a feed, by default that of the URL, from an offset or a time, by default from now."""
+    """Send the events of a feed, by default that of the URL, from an offset or a time, by default from now.
+
+    Of one partition, with one key, or that a filter matches, where the client says so.
+    """
 
     type: Literal["subscribe"]
     id: Id
     feed: str | None = None
+    partition: Annotated[int, Field(ge=0, le=MOST_PARTITION, strict=True)] | None = None
+    key: str | None = None
+    filter: str | None = None
     credit: InitialCredit = InitialCredit()
+
+    @field_validator("filter")
+    @classmethod
+    def _is_a_filter(cls, text: str | None) -> str | None:
+        if text is not None:
+            Filter.parse(text)
+        return text
+
+    @property
+    def selection(self) -> Selection:
+        """What of the feed is wanted."""
+        return Selection(self.partition, self.key, None if self.filter is None else Filter.parse(self.filter))
 
 
 class Unsubscribe(_Frame):
