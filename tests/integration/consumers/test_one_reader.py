@@ -1,0 +1,259 @@
+"""One reader, whatever it does: through changes of transport, limits, filters, stalls, restarts and new partitions.
+
+HEADRACE_READER_EXAMPLES=200 looks at so many histories, each time others; by default there are few, always the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from support.feeds import write_feed
+from support.live import TRANSPORTS
+from support.one_reader import ALL, Gateway, OneReader, within
+from support.running import let_go
+from support.waiting import until
+from support.written_log import FILTERS, Choice, WrittenLog
+
+from headrace.consumers.core import tail
+from headrace.consumers.websocket import endpoint
+
+EXAMPLES = int(os.environ.get("HEADRACE_READER_EXAMPLES", "0"))
+STEPS = 20
+MOST_PARTITIONS = 4
+MOST_FLOODS = 3
+FLOOD_EVENTS, FLOOD_BYTES = 2000, 3000
+"""More than the buffers of a connection hold."""
+
+
+@dataclass(frozen=True)
+class Write:
+    partition: int
+    count: int
+    kind: str
+    key: str
+    padding_bytes: int
+
+
+@dataclass(frozen=True)
+class Grow:
+    """A partition more."""
+
+
+@dataclass(frozen=True)
+class Restart:
+    gateway: int
+
+
+Happening = Write | Grow | Restart
+
+PARTITIONS, GATEWAYS = st.integers(0, MOST_PARTITIONS - 1), st.integers(0, 1)
+KINDS, KEYS = st.sampled_from("abc"), st.sampled_from(["k", "l"])
+WRITES = st.builds(Write, PARTITIONS, st.integers(1, 40), KINDS, KEYS, st.sampled_from([0, 200]))
+FLOODS = st.builds(Write, PARTITIONS, st.just(FLOOD_EVENTS), KINDS, KEYS, st.just(FLOOD_BYTES))
+HAPPENINGS = st.lists(
+    st.one_of(WRITES, WRITES, WRITES, FLOODS, st.builds(Grow), st.builds(Restart, GATEWAYS)), max_size=3
+)
+LIMITS = st.sampled_from([1, 2, 7, 50, 1000])
+BYTES = st.sampled_from([1, 500, 5_000, 2**20])
+CHUNKS = st.sampled_from([1, 3, 30, 3000])
+CHOICES = st.one_of(
+    st.just(ALL),
+    st.builds(Choice, filter=st.sampled_from(sorted(FILTERS))),
+    st.builds(Choice, key=KEYS),
+    st.builds(Choice, filter=st.none() | st.sampled_from(sorted(FILTERS)), partition=PARTITIONS),
+)
+
+
+class ManyWays(RuleBasedStateMachine):
+    """A log that is written, two gateways that serve it, and one reader. What the reader checks is the test."""
+
+    def __init__(self, runner: asyncio.Runner, kafka: str, feeds: Path) -> None:
+        super().__init__()
+        self._runner = runner
+        self._kafka = kafka
+        self._feeds = feeds
+        self._floods = 0
+        self._failed = False
+
+    def _run(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        try:
+            self._runner.run(within(work, what))
+        except BaseException:
+            self._failed = True
+            raise
+
+    @initialize(partitions=st.integers(1, 2), ring_bytes=st.sampled_from([0, 4_000, 200_000, 2**24]))
+    def begin(self, partitions: int, ring_bytes: int) -> None:
+        topic = write_feed(self._feeds, f"one.{uuid.uuid4().hex[:12]}", partitions=partitions)
+        admin = AdminClient({"bootstrap.servers": self._kafka})
+        admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result()
+        self._log = WrittenLog(self._kafka, topic, partitions)
+        self._gateways = [Gateway(self._kafka, self._feeds, ring_bytes) for _ in range(2)]
+        self._run(self._start(), "the gateways to start")
+
+    async def _start(self) -> None:
+        for gateway in self._gateways:
+            await gateway.start()
+        self._http = aiohttp.ClientSession()
+        self._reader = OneReader(self._log, self._http)
+
+    # What happens to the log and the gateways
+
+    async def _happen(self, happenings: Iterable[Happening]) -> None:
+        for happening in happenings:
+            await within(self._one_happens(happening), f"{happening} to happen")
+
+    async def _one_happens(self, happening: Happening) -> None:
+        match happening:
+            case Write():
+                if happening.count == FLOOD_EVENTS:
+                    self._floods += 1
+                    if self._floods > MOST_FLOODS:
+                        return
+                partition = happening.partition % len(self._log.partitions)
+                await asyncio.to_thread(
+                    self._log.write,
+                    partition,
+                    happening.count,
+                    happening.kind,
+                    happening.key,
+                    happening.padding_bytes,
+                )
+            case Grow():
+                if len(self._log.partitions) < MOST_PARTITIONS:
+                    await asyncio.to_thread(self._log.grow)
+            case Restart():
+                await self._gateways[happening.gateway].stop()
+                await self._gateways[happening.gateway].start()
+
+    # What the reader does
+
+    def _known(self, choice: Choice) -> Choice:
+        """The choice, of a partition that there is."""
+        if choice.partition is None:
+            return choice
+        return Choice(choice.filter, choice.key, choice.partition % len(self._log.partitions))
+
+    @rule(
+        live=st.booleans(),
+        gateway=GATEWAYS,
+        choice=CHOICES,
+        limit=LIMITS,
+        max_bytes=BYTES,
+        before=HAPPENINGS,
+        meanwhile=HAPPENINGS,
+    )
+    def read_a_page(
+        self,
+        live: bool,
+        gateway: int,
+        choice: Choice,
+        limit: int,
+        max_bytes: int,
+        before: list[Happening],
+        meanwhile: list[Happening],
+    ) -> None:
+        async def read() -> None:
+            await self._happen(before)
+            read_page = self._reader.long_poll if live else self._reader.pull
+            page = read_page(self._gateways[gateway].url, self._known(choice), limit=limit, max_bytes=max_bytes)
+            await asyncio.gather(page, self._happen(meanwhile))
+
+        self._run(read(), "a page")
+
+    @rule(
+        transport=st.sampled_from(sorted(TRANSPORTS)),
+        gateway=GATEWAYS,
+        choice=CHOICES,
+        credit=LIMITS,
+        before=HAPPENINGS,
+        stalled=HAPPENINGS,
+        chunks=CHUNKS,
+    )
+    def follow(
+        self,
+        transport: str,
+        gateway: int,
+        choice: Choice,
+        credit: int,
+        before: list[Happening],
+        stalled: list[Happening],
+        chunks: int,
+    ) -> None:
+        async def connect() -> None:
+            await self._happen(before)
+            await self._reader.follow(transport, self._gateways[gateway].url, self._known(choice), credit)
+
+        self._run(connect(), f"a connection by {transport}")
+        self._run(self._go_on(stalled, chunks), f"chunks by {transport}")
+
+    @precondition(lambda self: self._reader.is_live)
+    @rule(stalled=HAPPENINGS, chunks=CHUNKS)
+    def go_on(self, stalled: list[Happening], chunks: int) -> None:
+        self._run(self._go_on(stalled, chunks), "more chunks")
+
+    async def _go_on(self, stalled: list[Happening], chunks: int) -> None:
+        await self._happen(stalled)
+        await self._reader.take(chunks)
+
+    # The end
+
+    def teardown(self) -> None:
+        if hasattr(self, "_reader"):
+            try:
+                if not self._failed:
+                    self._run(self._read_to_the_end(), "the reader to come to the end")
+            finally:
+                self._run(self._stop(), "all to stop")
+                let_go()
+
+    async def _read_to_the_end(self) -> None:
+        async def at_the_end() -> bool:
+            await self._reader.pull(self._gateways[0].url, ALL, limit=10_000)
+            return self._reader.position == self._log.end
+
+        await until(at_the_end)  # a partition that was added is seen after a while
+
+    async def _stop(self) -> None:
+        await self._reader.leave()
+        for gateway in self._gateways:
+            await gateway.stop()
+        await self._http.close()
+
+
+def test_one_reader_sees_exactly_the_log_whatever_it_does(
+    kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "feeds").mkdir()
+    # Most of the time would go in waiting for these: until a partition is seen, and for clients that read nothing.
+    monkeypatch.setattr(tail, "WATCH_S", 0.5)
+    monkeypatch.setattr(endpoint, "CLOSE_WAIT_S", 0.5)
+    chosen = settings(
+        max_examples=EXAMPLES or 8,
+        stateful_step_count=STEPS,
+        deadline=None,
+        derandomize=not EXAMPLES,
+        database=None,
+        phases=[Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+    )
+    with asyncio.Runner() as runner:
+
+        class Here(ManyWays):
+            def __init__(self) -> None:
+                super().__init__(runner, kafka, tmp_path)
+
+        run_state_machine_as_test(Here, settings=chosen)
