@@ -48,7 +48,10 @@ class Write:
 
 @dataclass(frozen=True)
 class Grow:
-    """A partition more."""
+    """A partition more, with events in it before any gateway has seen it."""
+
+    kind: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ KINDS, KEYS = st.sampled_from("abc"), st.sampled_from(["k", "l"])
 WRITES = st.builds(Write, PARTITIONS, st.integers(1, 40), KINDS, KEYS, st.sampled_from([0, 200]))
 FLOODS = st.builds(Write, PARTITIONS, st.just(FLOOD_EVENTS), KINDS, KEYS, st.just(FLOOD_BYTES))
 HAPPENINGS = st.lists(
-    st.one_of(WRITES, WRITES, WRITES, FLOODS, st.builds(Grow), st.builds(Restart, GATEWAYS)), max_size=3
+    st.one_of(WRITES, WRITES, WRITES, FLOODS, st.builds(Grow, KINDS, KEYS), st.builds(Restart, GATEWAYS)), max_size=3
 )
 LIMITS = st.sampled_from([1, 2, 7, 50, 1000])
 BYTES = st.sampled_from([1, 500, 5_000, 2**20])
@@ -134,6 +137,8 @@ class ManyWays(RuleBasedStateMachine):
             case Grow():
                 if len(self._log.partitions) < MOST_PARTITIONS:
                     await asyncio.to_thread(self._log.grow)
+                    added = len(self._log.partitions) - 1
+                    await asyncio.to_thread(self._log.write, added, 5, happening.kind, happening.key, 0)
             case Restart():
                 await self._gateways[happening.gateway].stop()
                 await self._gateways[happening.gateway].start()
@@ -180,6 +185,7 @@ class ManyWays(RuleBasedStateMachine):
         credit=LIMITS,
         before=HAPPENINGS,
         stalled=HAPPENINGS,
+        meanwhile=HAPPENINGS,
         chunks=CHUNKS,
     )
     def follow(
@@ -190,6 +196,7 @@ class ManyWays(RuleBasedStateMachine):
         credit: int,
         before: list[Happening],
         stalled: list[Happening],
+        meanwhile: list[Happening],
         chunks: int,
     ) -> None:
         async def connect() -> None:
@@ -197,16 +204,17 @@ class ManyWays(RuleBasedStateMachine):
             await self._reader.follow(transport, self._gateways[gateway].url, self._known(choice), credit)
 
         self._run(connect(), f"a connection by {transport}")
-        self._run(self._go_on(stalled, chunks), f"chunks by {transport}")
+        self._run(self._go_on(stalled, meanwhile, chunks), f"chunks by {transport}")
 
     @precondition(lambda self: self._reader.is_live)
-    @rule(stalled=HAPPENINGS, chunks=CHUNKS)
-    def go_on(self, stalled: list[Happening], chunks: int) -> None:
-        self._run(self._go_on(stalled, chunks), "more chunks")
+    @rule(stalled=HAPPENINGS, meanwhile=HAPPENINGS, chunks=CHUNKS)
+    def go_on(self, stalled: list[Happening], meanwhile: list[Happening], chunks: int) -> None:
+        self._run(self._go_on(stalled, meanwhile, chunks), "more chunks")
 
-    async def _go_on(self, stalled: list[Happening], chunks: int) -> None:
+    async def _go_on(self, stalled: list[Happening], meanwhile: list[Happening], chunks: int) -> None:
+        """While something happens the reader does not read; while more happens it does."""
         await self._happen(stalled)
-        await self._reader.take(chunks)
+        await asyncio.gather(self._reader.take(chunks), self._happen(meanwhile))
 
     # The end
 
@@ -241,7 +249,7 @@ def test_one_reader_sees_exactly_the_log_whatever_it_does(
     monkeypatch.setattr(tail, "WATCH_S", 0.5)
     monkeypatch.setattr(endpoint, "CLOSE_WAIT_S", 0.5)
     chosen = settings(
-        max_examples=EXAMPLES or 8,
+        max_examples=EXAMPLES or 7,
         stateful_step_count=STEPS,
         deadline=None,
         derandomize=not EXAMPLES,
