@@ -114,8 +114,11 @@ class OneReader:
         self._live = await self._connection.enter_async_context(opening)
         self._choice = choice
 
-    async def take(self, chunks: int) -> None:
-        """Read chunks of the connection, as long as there are wanted events that it has not had."""
+    async def take(self, chunks: int) -> int:
+        """Read chunks of the connection, as long as there are wanted events that it has not had.
+
+        How many it may still read; none where the service has closed.
+        """
         while chunks and self._live is not None and self._log.has_more(self._widened, self._choice):
             chunk = await self._live.next()
             if chunk is None:
@@ -123,6 +126,7 @@ class OneReader:
             else:
                 self._take(chunk, self._choice)
                 chunks -= bool(chunk.events)
+        return chunks if self.is_live else 0
 
     async def leave(self) -> None:
         """Close the connection, whatever of it was not read."""
