@@ -26,6 +26,7 @@ from headrace.consumers.metered_follower import MeteredFollower
 from headrace.consumers.read_request import ReadRequest
 from headrace.consumers.selected_log import SelectedLog
 from headrace.http.head import with_signals
+from headrace.http.problems import stopping
 from headrace.settings import ServeSettings
 
 HIGH_WATER_BYTES = 256 * 1024
@@ -45,7 +46,9 @@ class ServerSentEvents:
         # A position that is gone is told as a status, so look before the answer begins.
         await SelectedLog(feed_log, read.selection).check(position)
         begin = await with_signals(request, head(read.coding))
-        if request.transport is None or self._draining:
+        if self._draining:
+            raise stopping()
+        if request.transport is None:
             raise ConnectionResetError
         principal = principal_of(request)
         closes_at_s = planned_end_s(self._settings.live_s)

@@ -29,7 +29,7 @@ from headrace.consumers.websocket.handshake import Handshake, shake_hands
 from headrace.consumers.websocket.session import Publish, Session
 from headrace.consumers.websocket.socket import CLOSE_WAIT_S, HIGH_WATER_BYTES, Socket
 from headrace.consumers.websocket.subscription import MODE, OpenLog
-from headrace.http.problems import Problem
+from headrace.http.problems import Problem, stopping
 from headrace.settings import ServeSettings
 
 
@@ -77,7 +77,9 @@ class WebSockets:
         return read.selection, position
 
     def _take_over(self, request: web.Request, agreed: Handshake, position: Position, **headers: str) -> Socket:
-        if request.transport is None or self._draining:
+        if self._draining:
+            raise stopping()
+        if request.transport is None:
             raise ConnectionResetError
         closes_at_s = planned_end_s(self._settings.live_s)
         socket = Socket(position, closes_at_s, self._settings.websocket_message_bytes, agreed.deflate)
