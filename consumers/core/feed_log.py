@@ -65,6 +65,8 @@ class FeedLog:
         self.topic = topic
         self.rings = [Ring(end, ring_bytes) for end in ends]
         self.gone = False
+        # Per partition, the end of what was written before the topic had more partitions than there are rings.
+        self.counted: Position = ()
         self._identity = identity_of(topic.topic, topic.topic_id)
         self._history = history
         self._offsets = offsets
