@@ -8,12 +8,10 @@ from typing import Annotated, TypedDict
 
 import typer
 
-From = Annotated[
-    str,
-    typer.Option(
-        "--from", help="-1 (the beginning), now, an offset from an earlier read, or a time like 2026-11-24T09:00:00Z."
-    ),
-]
+_HELP = "-1 (the beginning), now, an offset from an earlier read, or a time like 2026-11-24T09:00:00Z."
+
+From = Annotated[str, typer.Option("--from", help=_HELP)]
+MaybeFrom = Annotated[str | None, typer.Option("--from", help=_HELP, show_default=False)]
 
 
 class Start(TypedDict):

@@ -26,6 +26,7 @@ from headrace.client.problems import (
     Unreachable,
 )
 from headrace.client.publishing import EventsRejected, Rejection, Written
+from headrace.client.snapshots import Snapshot, Snapshots
 from headrace.client.subscription import Breaker, Subscription, SubscriptionStatus
 from headrace.client.subscription_options import (
     Basic,
@@ -74,6 +75,8 @@ __all__ = [
     "Retry",
     "ServerError",
     "Slow",
+    "Snapshot",
+    "Snapshots",
     "Subscription",
     "SubscriptionNotFound",
     "SubscriptionStatus",
