@@ -62,14 +62,8 @@ class WrittenLog:
         self.partitions: list[list[Written]] = [[] for _ in range(partitions)]
         self._count = 0
         self._admin = AdminClient({"bootstrap.servers": servers})
-        self._producer = Producer(
-            {
-                "bootstrap.servers": servers,
-                "linger.ms": 0,
-                "enable.idempotence": True,
-                "topic.metadata.refresh.interval.ms": 200,
-            }
-        )
+        self._client = {"bootstrap.servers": servers, "linger.ms": 0, "enable.idempotence": True}
+        self._producer = Producer(self._client)
 
     @property
     def end(self) -> Position:
@@ -97,13 +91,14 @@ class WrittenLog:
         self._producer.poll(0)
 
     def grow(self) -> None:
-        """Add a partition, known to the producer when this returns. Blocks."""
+        """Add a partition, which can be written to when this returns. Blocks."""
         self.partitions.append([])  # before it is made: a gateway may be quick
         wanted = len(self.partitions)
         self._admin.create_partitions([NewPartitions(self.topic, wanted)])[self.topic].result(KNOWN_S)
         deadline = time.monotonic() + KNOWN_S
-        while len(self._producer.list_topics(self.topic, KNOWN_S).topics[self.topic].partitions) < wanted:
+        while len(self._admin.list_topics(self.topic, KNOWN_S).topics[self.topic].partitions) < wanted:
             assert time.monotonic() < deadline, "the added partition is not told of"
+        self._producer = Producer(self._client)  # the one before learns of it only after a while
 
     def between(self, start: Position, end: Position, choice: Choice) -> list[list[tuple[int, int]]]:
         """Per partition, offset and number of the events between two positions that are wanted."""

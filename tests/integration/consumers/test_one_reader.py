@@ -18,7 +18,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from support.feeds import write_feed
 from support.live import TRANSPORTS
 from support.one_reader import ALL, Gateway, OneReader, within
@@ -30,7 +30,7 @@ from headrace.consumers.core import tail
 from headrace.consumers.websocket import endpoint
 
 EXAMPLES = int(os.environ.get("HEADRACE_READER_EXAMPLES", "0"))
-STEPS = 20
+STEPS = 12
 MOST_PARTITIONS = 4
 MOST_FLOODS = 3
 FLOOD_EVENTS, FLOOD_BYTES = 2000, 3000
@@ -75,7 +75,7 @@ PARTITIONS, GATEWAYS = st.integers(0, MOST_PARTITIONS - 1), st.integers(0, 1)
 KINDS, KEYS = st.sampled_from("abc"), st.sampled_from(["k", "l"])
 WRITES = st.builds(Write, PARTITIONS, st.integers(1, 40), KINDS, KEYS, st.sampled_from([0, 200]))
 FLOODS = st.builds(Write, PARTITIONS, st.just(FLOOD_EVENTS), KINDS, KEYS, st.just(FLOOD_BYTES))
-TRICKLES = st.builds(Trickle, PARTITIONS, st.integers(5, 40), KINDS, KEYS)
+TRICKLES = st.builds(Trickle, PARTITIONS, st.integers(5, 15), KINDS, KEYS)
 HAPPENINGS = st.lists(
     st.one_of(WRITES, WRITES, TRICKLES, FLOODS, st.builds(Grow, KINDS, KEYS), st.builds(Restart, GATEWAYS)), max_size=3
 )
@@ -84,10 +84,38 @@ BYTES = st.sampled_from([1, 500, 5_000, 2**20])
 CHUNKS = st.sampled_from([1, 3, 30, 3000])
 CHOICES = st.one_of(
     st.just(ALL),
+    st.just(ALL),
     st.builds(Choice, filter=st.sampled_from(sorted(FILTERS))),
     st.builds(Choice, key=KEYS),
     st.builds(Choice, filter=st.none() | st.sampled_from(sorted(FILTERS)), partition=PARTITIONS),
 )
+
+
+@dataclass(frozen=True)
+class ReadPage:
+    """One page, by long poll where `live`."""
+
+    live: bool
+    limit: int
+    max_bytes: int
+    meanwhile: list[Happening]
+
+
+@dataclass(frozen=True)
+class Follow:
+    """A live connection, which is left open and unread after its legs.
+
+    A leg is what happens while the reader stalls, what happens while it reads, and how many chunks it reads.
+    """
+
+    transport: str
+    credit: int
+    legs: list[tuple[list[Happening], list[Happening], int]]
+
+
+PAGES = st.builds(ReadPage, st.booleans(), LIMITS, BYTES, HAPPENINGS)
+LEGS = st.lists(st.tuples(HAPPENINGS, HAPPENINGS, CHUNKS), min_size=1, max_size=3)
+STREAMS = st.builds(Follow, st.sampled_from(sorted(TRANSPORTS)), LIMITS, LEGS)
 
 
 class ManyWays(RuleBasedStateMachine):
@@ -161,65 +189,21 @@ class ManyWays(RuleBasedStateMachine):
             return choice
         return Choice(choice.filter, choice.key, choice.partition % len(self._log.partitions))
 
-    @rule(
-        live=st.booleans(),
-        gateway=GATEWAYS,
-        choice=CHOICES,
-        limit=LIMITS,
-        max_bytes=BYTES,
-        before=HAPPENINGS,
-        meanwhile=HAPPENINGS,
-    )
-    def read_a_page(
-        self,
-        live: bool,
-        gateway: int,
-        choice: Choice,
-        limit: int,
-        max_bytes: int,
-        before: list[Happening],
-        meanwhile: list[Happening],
-    ) -> None:
-        async def read() -> None:
-            await self._happen(before)
-            read_page = self._reader.long_poll if live else self._reader.pull
-            page = read_page(self._gateways[gateway].url, self._known(choice), limit=limit, max_bytes=max_bytes)
-            await asyncio.gather(page, self._happen(meanwhile))
+    @rule(gateway=GATEWAYS, choice=CHOICES, before=HAPPENINGS, way=st.one_of(PAGES, STREAMS, STREAMS))
+    def read(self, gateway: int, choice: Choice, before: list[Happening], way: ReadPage | Follow) -> None:
+        self._run(self._happen(before), "what happens before")
+        url, choice = self._gateways[gateway].url, self._known(choice)
+        if isinstance(way, ReadPage):
+            self._run(self._read_page(url, choice, way), "a page")
+            return
+        self._run(self._reader.follow(way.transport, url, choice, way.credit), f"a connection by {way.transport}")
+        for stalled, meanwhile, chunks in way.legs:
+            self._run(self._go_on(stalled, meanwhile, chunks), f"chunks by {way.transport}")
 
-        self._run(read(), "a page")
-
-    @rule(
-        transport=st.sampled_from(sorted(TRANSPORTS)),
-        gateway=GATEWAYS,
-        choice=CHOICES,
-        credit=LIMITS,
-        before=HAPPENINGS,
-        stalled=HAPPENINGS,
-        meanwhile=HAPPENINGS,
-        chunks=CHUNKS,
-    )
-    def follow(
-        self,
-        transport: str,
-        gateway: int,
-        choice: Choice,
-        credit: int,
-        before: list[Happening],
-        stalled: list[Happening],
-        meanwhile: list[Happening],
-        chunks: int,
-    ) -> None:
-        async def connect() -> None:
-            await self._happen(before)
-            await self._reader.follow(transport, self._gateways[gateway].url, self._known(choice), credit)
-
-        self._run(connect(), f"a connection by {transport}")
-        self._run(self._go_on(stalled, meanwhile, chunks), f"chunks by {transport}")
-
-    @precondition(lambda self: self._reader.is_live)
-    @rule(stalled=HAPPENINGS, meanwhile=HAPPENINGS, chunks=CHUNKS)
-    def go_on(self, stalled: list[Happening], meanwhile: list[Happening], chunks: int) -> None:
-        self._run(self._go_on(stalled, meanwhile, chunks), "more chunks")
+    async def _read_page(self, url: str, choice: Choice, way: ReadPage) -> None:
+        ask = self._reader.long_poll if way.live else self._reader.pull
+        page = ask(url, choice, limit=way.limit, max_bytes=way.max_bytes)
+        await asyncio.gather(page, self._happen(way.meanwhile))
 
     async def _go_on(self, stalled: list[Happening], meanwhile: list[Happening], chunks: int) -> None:
         """While something happens the reader does not read; while more happens it does."""
@@ -262,7 +246,7 @@ def test_one_reader_sees_exactly_the_log_whatever_it_does(
     monkeypatch.setattr(tail, "WATCH_S", 0.5)
     monkeypatch.setattr(endpoint, "CLOSE_WAIT_S", 0.5)
     chosen = settings(
-        max_examples=EXAMPLES or 8,
+        max_examples=EXAMPLES or 6,
         stateful_step_count=STEPS,
         deadline=None,
         derandomize=not EXAMPLES,
