@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from headrace.consumers.filter.expression import Filter
 from headrace.consumers.filter.projection import Projection
+from headrace.consumers.filter.text import FilterText
 
 Ordering = Literal["none", "key"]
 ContentMode = Literal["structured", "binary", "data"]
@@ -40,7 +40,7 @@ class Options(BaseModel):
     description: Annotated[str, StringConstraints(max_length=1000)] = ""
     labels: dict[Label, LabelValue] = Field(default_factory=dict, max_length=MAX_LABELS)
     types: tuple[EventType, ...] = Field((), max_length=MAX_TYPES)
-    filter: str | None = None
+    filter: FilterText | None = None
     projection: Any = None
     ordering: Ordering = "none"
     max_in_flight: int | None = Field(None, ge=1, le=1000)
@@ -58,13 +58,6 @@ class Options(BaseModel):
         if self.content_mode == "binary" and self.batch.max_events > 1:
             raise ValueError("CloudEvents has no batch in binary mode: use structured, or data, or max_events 1")
         return self
-
-    @field_validator("filter")
-    @classmethod
-    def _is_a_filter(cls, text: str | None) -> str | None:
-        if text is not None:
-            Filter.parse(text)
-        return text
 
     @field_validator("projection")
     @classmethod

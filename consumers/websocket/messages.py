@@ -6,9 +6,10 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from headrace.consumers.filter.expression import Filter
+from headrace.consumers.filter.text import FilterText
 from headrace.consumers.read_request import MOST_PARTITION
 from headrace.consumers.selection import Selection
 from headrace.consumers.subscription_request import Start
@@ -41,15 +42,8 @@ class Subscribe(Start):
     feed: str | None = None
     partition: Annotated[int, Field(ge=0, le=MOST_PARTITION, strict=True)] | None = None
     key: str | None = None
-    filter: str | None = None
+    filter: FilterText | None = None
     credit: InitialCredit = InitialCredit()
-
-    @field_validator("filter")
-    @classmethod
-    def _is_a_filter(cls, text: str | None) -> str | None:
-        if text is not None:
-            Filter.parse(text)
-        return text
 
     @property
     def selection(self) -> Selection:

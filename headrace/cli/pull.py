@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from headrace.cli.printing import print_page, sync_stdout
-from headrace.cli.start import MaybeFrom, Start, parse_start
+from headrace.cli.start import PLACES, Start, parse_start
 from headrace.cli.talk import Failure, Url, talk
 
 if TYPE_CHECKING:
@@ -18,12 +18,14 @@ PATIENCE_S = 30.0
 
 
 def pull(
-    feed: Annotated[str | None, typer.Argument(help="The feed's name.", show_default=False)] = None,
+    feed: Annotated[str | None, typer.Argument(metavar="FEED", help="The feed's name.", show_default=False)] = None,
     subscription: Annotated[
         str | None,
         typer.Option(metavar="ID", help="Of this pull subscription, what it has not had.", show_default=False),
     ] = None,
-    from_: MaybeFrom = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help=f"{PLACES} -1 unless set otherwise.", show_default=False)
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on live at the end of the feed.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="End after this many events.", show_default=False)] = None,
     checkpoint: Annotated[

@@ -8,10 +8,9 @@ from typing import Annotated, TypedDict
 
 import typer
 
-_HELP = "-1 (the beginning), now, an offset from an earlier read, or a time like 2026-11-24T09:00:00Z."
+PLACES = "-1 (the beginning), now, an offset from an earlier read, or a time like 2026-11-24T09:00:00Z."
 
-From = Annotated[str, typer.Option("--from", help=_HELP)]
-MaybeFrom = Annotated[str | None, typer.Option("--from", help=_HELP, show_default=False)]
+From = Annotated[str, typer.Option("--from", help=PLACES)]
 
 
 class Start(TypedDict):

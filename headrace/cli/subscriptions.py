@@ -9,7 +9,7 @@ import typer
 
 from headrace.cli.backlog import ack, events, redeliver, undelivered
 from headrace.cli.printable import printable
-from headrace.cli.start import MaybeFrom, Start, parse_start
+from headrace.cli.start import PLACES, Start, parse_start
 from headrace.cli.subscription_attempts import attempts
 from headrace.cli.subscription_id import Id, Json
 from headrace.cli.subscription_options import pairs
@@ -130,7 +130,7 @@ def delete(id_: Id, url: Url = None) -> None:
 @subscriptions.command()
 def seek(
     id_: Id,
-    from_: MaybeFrom = None,
+    from_: Annotated[str | None, typer.Option("--from", help=PLACES, show_default=False)] = None,
     snapshot: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where it was when the snapshot was made.", show_default=False)
     ] = None,

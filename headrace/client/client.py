@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Unpack
@@ -97,7 +97,7 @@ class Client:
         max_events: int | None = None,
         patience_s: float | None = None,
         **wanted: Unpack[Wanted],
-    ) -> AsyncIterator[Page]:
+    ) -> AsyncGenerator[Page, None]:
         """Page after page up to the tail; with `follow` on and on, each page as soon as it has an event.
 
         Goes on by itself after a dropped connection or a restart of the gateway, with nothing skipped or repeated.
@@ -121,7 +121,7 @@ class Client:
         page_events: int | None = None,
         patience_s: float | None = None,
         **wanted: Unpack[Wanted],
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Event after event, without end, each as soon as it is there; all else is as in `read`.
 
         It begins at `from_`, an offset or a time; where the `checkpoint` has an offset, there. The checkpoint is saved

@@ -8,9 +8,10 @@ WebSocket saves a request per page, which matters to many followers of one gatew
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ class Reader:
         if self.max_events is not None and self.transport != "long-poll":
             raise ValueError("max_events is for pages that are asked for: leave the transport at long-poll")
 
-    async def pages(self, start: Start) -> AsyncIterator[Page]:
+    async def pages(self, start: Start) -> AsyncGenerator[Page, None]:
         """Pages in order, each once: up to the tail, or with `follow` on and on.
 
         Whatever happens on the way, it goes on from the position after the last page, so that nothing is skipped or
@@ -66,8 +67,10 @@ class Reader:
             start = Start(page.next_offset)
         if self.follow and not polls:
             assert start.offset is not None  # the first page has told it
-            async for page in resumed(self._connect(), start.offset, self.exchange.patience(self._patience_s)):
-                yield page
+            live = resumed(self._connect(), start.offset, self.exchange.patience(self._patience_s))
+            async with contextlib.aclosing(live) as pages:
+                async for page in pages:
+                    yield page
 
     @property
     def _patience_s(self) -> float | None:
@@ -115,12 +118,13 @@ class Reader:
         return lambda offset: websocket_pages(self.exchange, request, {**chosen, "offset": offset}, events, size_bytes)
 
 
-async def following(reader: Reader, start: Start, checkpoint: CheckpointStore | None) -> AsyncIterator[Event]:
+async def following(reader: Reader, start: Start, checkpoint: CheckpointStore | None) -> AsyncGenerator[Event, None]:
     """The events of a reader's pages; when those of a page were dealt with, the checkpoint is saved."""
     if checkpoint is not None and (offset := checkpoint.load()) is not None:
         start = Start(offset)
-    async for page in reader.pages(start):
-        for event in page.events:
-            yield event
-        if checkpoint is not None:
-            checkpoint.save(page.next_offset)
+    async with contextlib.aclosing(reader.pages(start)) as pages:
+        async for page in pages:
+            for event in page.events:
+                yield event
+            if checkpoint is not None:
+                checkpoint.save(page.next_offset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from headrace.client.page import Page
 from headrace.client.patience import Patience, backoff_s
@@ -18,7 +18,7 @@ Connect = Callable[[str], AsyncGenerator[Page, None]]
 """The pages of one connection from an offset on, to its end; also those without events that tell the position."""
 
 
-async def resumed(connect: Connect, offset: str, patience: Patience) -> AsyncIterator[Page]:
+async def resumed(connect: Connect, offset: str, patience: Patience) -> AsyncGenerator[Page, None]:
     """Pages in order, each once, without end; those without events only where the position moved."""
     idle = 0
     while True:

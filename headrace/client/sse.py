@@ -16,21 +16,16 @@ SILENCE_S = 90.0
 async def sse_pages(exchange: Exchange, request: Request) -> AsyncGenerator[Page, None]:
     """The pages of one connection, to its end. Raises what `Exchange.open` does."""
     events = b"[]"
-    async for block in _blocks(exchange, request):
-        fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if b": " in line)
-        if fields.get(b"event") == b"data":
-            events = fields[b"data"]
-        elif fields.get(b"event") == b"control":
-            # Each chunk ends with one: what broke off before it is asked for again.
-            said = orjson.loads(fields[b"data"])
-            yield Page.of_array(events, said["streamNextOffset"], said.get("upToDate", False))
-            events = b"[]"
-
-
-async def _blocks(exchange: Exchange, request: Request) -> AsyncGenerator[bytes, None]:
+    received = b""
     async with exchange.open(request) as answer:
-        received = b""
         async for chunk in answer.content.iter_any():
             *blocks, received = (received + chunk).split(b"\n\n")
             for block in blocks:
-                yield block
+                fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if b": " in line)
+                if fields.get(b"event") == b"data":
+                    events = fields[b"data"]
+                elif fields.get(b"event") == b"control":
+                    # Each chunk ends with one: what broke off before it is asked for again.
+                    said = orjson.loads(fields[b"data"])
+                    yield Page.of_array(events, said["streamNextOffset"], said.get("upToDate", False))
+                    events = b"[]"
