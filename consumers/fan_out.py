@@ -16,6 +16,7 @@ from headrace.consumers.conflation import conflated
 from headrace.consumers.core.feed_log import Batch
 from headrace.consumers.core.position import Position, PositionGone
 from headrace.consumers.follower import Ending, Follower
+from headrace.consumers.following import Following, State
 from headrace.consumers.long_poll import observe_latency
 from headrace.consumers.read_request import Slow
 from headrace.consumers.selected_log import SelectedLog
@@ -75,7 +76,7 @@ class FanOut:
         full."""
         self._log = log
         self._frames = frames
-        self.mode = mode
+        self._mode = mode
         self._flush_s = flush_s
         self._heartbeat_s = heartbeat_s
         self._slow_s = slow_s
@@ -106,16 +107,12 @@ class FanOut:
         self._count_open += 1
         self._catch_up(follower)
 
-    def followers(self) -> list[tuple[Follower, str]]:
-        """All followers, each with where it is: `front`, `catching-up` or `full`."""
-        found = [(follower, "full") for follower in self._full]
-        found += [(follower, "catching-up") for follower in self._catching_up if follower not in self._full]
-        return found + [(follower, "front") for follower in (*self._front, *self._joining)]
-
-    @property
-    def log(self) -> SelectedLog:
-        """What they follow."""
-        return self._log
+    def following(self) -> list[Following]:
+        """All followers, as an operator is told of them."""
+        where: dict[Follower, State] = dict.fromkeys((*self._front, *self._joining), "front")
+        where |= dict.fromkeys(self._catching_up, "catching-up")
+        where |= dict.fromkeys(self._full, "full")
+        return [Following(self._mode, self._log, f, state, f.position, f.since_s) for f, state in where.items()]
 
     def end(self, why: Ending) -> None:
         """Close all followers, and stop."""
@@ -174,7 +171,7 @@ class FanOut:
 
     def _failed(self, followers: list[Follower]) -> None:
         log.exception("followers_closed", feed=self._log.entry.feed.name, followers=len(followers))
-        metrics.errors.labels(self.mode).inc()
+        metrics.errors.labels(self._mode).inc()
         for follower in followers:
             follower.end(Ending.FAILED)
 
@@ -192,7 +189,7 @@ class FanOut:
         self._seat_joining()
         if batch.records and front:
             await self._write_all(front, self._frames.chunk(batch, True), batch)
-            observe_latency(self._log.feed_log, self.mode, batch.records)
+            observe_latency(self._log.feed_log, self._mode, batch.records)
             self._written_s = time.monotonic()
             self._told = batch.position
         if self._log.feed_log.is_closed_at(batch.position):

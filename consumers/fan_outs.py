@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Generic, TypeVar
 
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.fan_out import FanOut, Frames
 from headrace.consumers.follower import Ending
+from headrace.consumers.following import Following
 from headrace.consumers.selected_log import SelectedLog
 from headrace.consumers.selection import Selection
 from headrace.settings import ServeSettings
@@ -26,9 +28,9 @@ class FanOuts(Generic[Coding]):
         self._frames = frames
         self._known: dict[tuple[FeedLog, Selection, Coding], FanOut] = {}
 
-    def __iter__(self) -> Iterator[FanOut]:
-        """All that there are now."""
-        return iter(list(self._known.values()))
+    def following(self) -> Iterator[Following]:
+        """All followers, as an operator is told of them."""
+        return chain.from_iterable(fan_out.following() for fan_out in list(self._known.values()))
 
     def of(self, feed_log: FeedLog, selection: Selection, coding: Coding) -> FanOut:
         """The one of those that want this."""
@@ -53,7 +55,7 @@ class FanOuts(Generic[Coding]):
 
     def end(self, why: Ending) -> None:
         """Close all followers; their clients resume elsewhere."""
-        for fan_out in self:
+        for fan_out in list(self._known.values()):
             fan_out.end(why)
 
 

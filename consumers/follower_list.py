@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, NotRequired
 
 import orjson
 from aiohttp import web
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from headrace.consumers.fan_out import FanOut
 from headrace.consumers.follower import Follower
+from headrace.consumers.following import Following, State
 from headrace.consumers.parameters import number, wrong
 from headrace.schemas.event import rfc3339
 
@@ -24,12 +24,13 @@ class FollowerRow(TypedDict):
 
     address: Annotated[str | None, Field(description="Behind a proxy, the proxy's.")]
     feed: str
-    mode: Literal["sse", "websocket"]
+    mode: str
+    subscription: NotRequired[Annotated[str, Field(description="Its id on its socket, of one by `headrace.v1`.")]]
     partition: NotRequired[str]
     key: NotRequired[str]
     filter: NotRequired[str]
     slow: Annotated[str | None, Field(description="What it asked for: `conflate` or `disconnect`.")]
-    state: Literal["front", "catching-up", "full"]
+    state: State
     bytes_waiting: Annotated[int, Field(description="Written, and not taken by its socket yet.")]
     since: str
     full_since: str | None
@@ -45,7 +46,7 @@ class FollowerList(TypedDict):
     bytes_waiting: int
 
 
-def answer(request: web.Request, fan_outs: Iterable[FanOut]) -> web.Response:
+def answer(request: web.Request, following: Iterable[Following]) -> web.Response:
     """The followers, of `feed` only or `slow=true` ones only where asked. Raises `Problem` 400."""
     query = request.query
     limit = number("limit", query.get("limit"), DEFAULT_LIMIT, MOST_LIMIT)
@@ -53,17 +54,14 @@ def answer(request: web.Request, fan_outs: Iterable[FanOut]) -> web.Response:
     if slow_only not in ("true", "false"):
         raise wrong("slow", "is true or false")
     found = [
-        (waiting_bytes(follower), fan_out, follower, state)
-        for fan_out in fan_outs
-        if query.get("feed") in (None, fan_out.log.entry.feed.name)
-        for follower, state in fan_out.followers()
-        if state == "full" or slow_only == "false"
+        one for one in following if query.get("feed") in (None, one.feed) and (one.is_slow or slow_only == "false")
     ]
-    found.sort(key=lambda row: row[0], reverse=True)
+    found.sort(key=lambda one: waiting_bytes(one.connection), reverse=True)
     body = {
-        "followers": [_row(*row) for row in found[:limit]],
+        "followers": [_row(one) for one in found[:limit]],
         "total": len(found),
-        "bytes_waiting": sum(row[0] for row in found),
+        # Several may share a connection, whose bytes wait once.
+        "bytes_waiting": sum(map(waiting_bytes, {one.connection for one in found})),
     }
     return web.Response(body=orjson.dumps(body), content_type="application/json", headers={"Cache-Control": "no-store"})
 
@@ -73,19 +71,25 @@ def waiting_bytes(follower: Follower) -> int:
     return 0 if follower.transport is None else follower.transport.get_write_buffer_size()
 
 
-def _row(waiting: int, fan_out: FanOut, follower: Follower, state: str) -> dict[str, Any]:
-    log = fan_out.log
-    peer = None if follower.transport is None else follower.transport.get_extra_info("peername")
+def _row(one: Following) -> dict[str, Any]:
+    log, connection = one.log, one.connection
+    peer = None if connection.transport is None else connection.transport.get_extra_info("peername")
+    is_full = one.state == "full" and connection.full
     return {
         "address": f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else None,
-        "feed": log.entry.feed.name,
-        "mode": fan_out.mode,
+        "feed": one.feed,
+        "mode": one.mode,
+        **({} if one.subscription is None else {"subscription": one.subscription}),
         **log.selection.parameters(),
-        "slow": None if follower.slow is None else follower.slow.value,
-        "state": state,
-        "bytes_waiting": waiting,
-        "since": rfc3339(int(follower.since_s * 1000)),
-        "full_since": rfc3339(int(follower.full_since_s * 1000)) if state == "full" and follower.full else None,
-        "offset": log.feed_log.token(follower.position),
-        "lag_events": sum(log.tail) - sum(follower.position),
+        "slow": None if connection.slow is None else connection.slow.value,
+        "state": one.state,
+        "bytes_waiting": waiting_bytes(connection),
+        "since": _time(one.since_s),
+        "full_since": _time(connection.full_since_s) if is_full else None,
+        "offset": log.feed_log.token(one.position),
+        "lag_events": sum(log.tail) - sum(one.position),
     }
+
+
+def _time(at_s: float) -> str:
+    return rfc3339(int(at_s * 1000))

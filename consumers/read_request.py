@@ -69,12 +69,17 @@ class ReadRequest:
 
     async def position(self, feed_log: FeedLog) -> Position:
         """Where the reader starts. Raises `Problem` for a partition that the feed does not have."""
-        partition, partitions = self.selection.partition, len(feed_log.rings)
-        if partition is not None and partition >= partitions:
-            raise wrong("partition", f"is a number from 0 to {partitions - 1}, of those that the feed has")
+        await check_partition(self.selection, feed_log)
         if self.from_ms is not None:
             return await feed_log.at_time(self.from_ms)
         return await feed_log.resolve(self.offset)
+
+
+async def check_partition(selection: Selection, feed_log: FeedLog) -> None:
+    """Raise `Problem` 400 for a partition that the feed does not have."""
+    partition = selection.partition
+    if partition is not None and not await feed_log.has_partitions(partition + 1):
+        raise wrong("partition", f"is a number from 0 to {len(feed_log.rings) - 1}, of those that the feed has")
 
 
 def forms_of(entry: Entry) -> tuple[str, ...]:

@@ -162,10 +162,8 @@ class Reading:
 
     async def _followers(self, request: web.Request) -> web.Response:
         principal = principal_of(request)
-        fan_outs = (*self._sse.fan_outs, *self._websockets.fan_outs)
-        return follower_list.answer(
-            request, [one for one in fan_outs if principal.may(Action.ADMIN, one.log.entry.feed.name)]
-        )
+        following = (*self._sse.following(), *self._websockets.following())
+        return follower_list.answer(request, (one for one in following if principal.may(Action.ADMIN, one.feed)))
 
     async def log(self, feed: str) -> FeedLog:
         """The log of a feed; raises `Problem` 404."""

@@ -103,15 +103,15 @@ class SelectedLog:
         """The position without the history of partitions in which a key cannot be.
 
         It can be in one only where all writers use the feed's key field, and no partition was added since its
-        definition was written; an empty key may be anywhere. What is in memory is looked at everywhere: an addition is
-        not known at once.
+        definition was written; an empty key may be anywhere. An addition is not known at once, so what may have come
+        after one is looked at everywhere.
         """
-        rings, feed = self.feed_log.rings, self.entry.feed
-        if not self._key or feed.key is None or len(rings) != feed.partitions:
+        rings, feed, counted = self.feed_log.rings, self.entry.feed, self.feed_log.counted
+        if not self._key or feed.key is None or not len(rings) == len(counted) == feed.partitions:
             return position
         home = key_partition(self._key, len(rings))
         return tuple(
-            offset if p == home else max(offset, ring.start)
+            offset if p == home else max(offset, min(ring.start, counted[p]))
             for p, (offset, ring) in enumerate(zip(widen(position, len(rings)), rings, strict=True))
         )
 

@@ -9,6 +9,7 @@ at last.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import orjson
 from aiohttp import web
@@ -20,6 +21,7 @@ from headrace.consumers.core.position import Position
 from headrace.consumers.fan_out import Frames
 from headrace.consumers.fan_outs import FanOuts, planned_end_s
 from headrace.consumers.follower import Ending, Follower
+from headrace.consumers.following import Following
 from headrace.consumers.metered_follower import MeteredFollower
 from headrace.consumers.read_request import ReadRequest
 from headrace.consumers.selected_log import SelectedLog
@@ -27,6 +29,7 @@ from headrace.consumers.stream_cursor import least_cursor, next_cursor
 from headrace.consumers.stream_events import StreamEvents
 from headrace.durable.media_type import is_text
 from headrace.http.head import with_signals
+from headrace.http.problems import stopping
 from headrace.settings import ServeSettings
 
 HIGH_WATER_BYTES = 256 * 1024
@@ -37,7 +40,7 @@ class ServerSentEvents:
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
-        self.fan_outs: FanOuts[Form] = FanOuts("sse", settings, frames_of)
+        self._fan_outs: FanOuts[Form] = FanOuts("sse", settings, frames_of)
         self._draining = False
 
     async def answer(self, request: web.Request, feed_log: FeedLog, read: ReadRequest) -> web.StreamResponse:
@@ -49,7 +52,9 @@ class ServerSentEvents:
         # A position that is gone is told as a status, so look before the answer begins.
         await SelectedLog(feed_log, read.selection).check(position)
         begin = await with_signals(request, head(read.coding, in_base64=_in_base64(feed_log)))
-        if request.transport is None or self._draining:
+        if self._draining:
+            raise stopping()
+        if request.transport is None:
             raise ConnectionResetError
         principal = principal_of(request)
         closes_at_s = planned_end_s(self._settings.live_s)
@@ -61,14 +66,18 @@ class ServerSentEvents:
         request.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         follower.take_over(request, begin)
         follower.on_close = principal.on_end(lambda: follower.cut(Ending.UNAUTHORIZED))
-        self.fan_outs.of(feed_log, read.selection, (read.coding, least_cursor(read.cursor))).add(follower)
+        self._fan_outs.of(feed_log, read.selection, (read.coding, least_cursor(read.cursor))).add(follower)
         await asyncio.sleep(0)  # aiohttp cancels this handler here: the connection is no longer its own
         return web.Response()
+
+    def following(self) -> Iterator[Following]:
+        """All clients, as an operator is told of them."""
+        return self._fan_outs.following()
 
     def drain(self) -> None:
         """Close all connections; their clients resume elsewhere."""
         self._draining = True
-        self.fan_outs.end(Ending.GOING_AWAY)
+        self._fan_outs.end(Ending.GOING_AWAY)
 
 
 Form = tuple[str | None, int]

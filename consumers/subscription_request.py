@@ -204,12 +204,17 @@ def _merged(target: Any, patch: Any) -> Any:
 
 
 async def resolve(start: Start, feed_log: FeedLog) -> Position:
+    """The position of a start, all of whose events are kept. Raises `MalformedPosition`, `PositionGone`."""
+    position = await place_of(start, feed_log)
+    await feed_log.check(position)
+    return position
+
+
+async def place_of(start: Start, feed_log: FeedLog) -> Position:
     """The position of a start; `now` where it says nothing. Raises `MalformedPosition`, `PositionGone`."""
     if start.from_ is not None:
         return await feed_log.at_time(milliseconds(start.from_))
-    position = await feed_log.resolve(TAIL if start.offset is None else start.offset)
-    await feed_log.check(position)
-    return position
+    return await feed_log.resolve(TAIL if start.offset is None else start.offset)
 
 
 def milliseconds(moment: datetime) -> int:

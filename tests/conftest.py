@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
-from aiohttp import web_app
 from confluent_kafka.admin import AdminClient, NewTopic
+from support.running import let_go
 
 from headrace.broker import EmbeddedBroker
 from headrace.secret_keys import new_secret_key
@@ -22,10 +21,9 @@ os.environ.setdefault("HEADRACE_SECRET_KEYS", new_secret_key())
 
 @pytest.fixture(scope="module", autouse=True)
 def services_let_go() -> Iterator[None]:
-    """aiohttp remembers handlers and so whole services, and a process can have no more than 1,024 Kafka clients."""
+    """A process runs hundreds of services, one after another."""
     yield
-    web_app._cached_build_middleware.cache_clear()
-    gc.collect()
+    let_go()
 
 
 @pytest.fixture(scope="session")

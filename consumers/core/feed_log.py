@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from headrace import metrics
@@ -60,12 +60,22 @@ class FeedLog:
     """
 
     def __init__(
-        self, entry: Entry, topic: TopicIdentity, ends: list[int], history: History, offsets: Offsets, ring_bytes: int
+        self,
+        entry: Entry,
+        topic: TopicIdentity,
+        ends: list[int],
+        history: History,
+        offsets: Offsets,
+        ring_bytes: int,
+        follow_added: Callable[[FeedLog], Awaitable[None]],
     ) -> None:
+        """`follow_added` looks now for partitions that were added, and has them followed."""
         self.entry = entry
         self.topic = topic
         self.rings = [Ring(end, ring_bytes) for end in ends]
         self.gone = False
+        # Per partition, the end of what was written before the topic had more partitions than there are rings.
+        self.counted: Position = ()
         self.closed_at: Position | None = None
         self.asked_s = time.monotonic()
         # A stream that is made again has another topic; tokens of the one before are gone, not another feed's.
@@ -73,6 +83,7 @@ class FeedLog:
         self._identity = identity_of(named, topic.topic_id)
         self._history = history
         self._offsets = offsets
+        self._follow_added = follow_added
         self._listeners: set[Callable[[], None]] = set()
         self._beginning: asyncio.Task[list[int]] | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -132,9 +143,15 @@ class FeedLog:
             if not same_name(identity, self._identity):
                 raise MalformedPosition("an offset token of another feed")
             raise PositionGone(f"{self.entry.feed.name} was made again since", await self.beginning())
-        if len(position) > len(self.rings):
+        if not await self.has_partitions(len(position)):
             raise MalformedPosition("the token has more partitions than the feed")
         return widen(position, len(self.rings))
+
+    async def has_partitions(self, count: int) -> bool:
+        """Whether the feed has so many; of those that were added just now another process may know before this one."""
+        if count > len(self.rings):
+            await self._follow_added(self)
+        return count <= len(self.rings)
 
     async def check(self, position: Position) -> None:
         """Raise `PositionGone` where records after a position are no longer kept."""

@@ -78,7 +78,9 @@ class Tail:
         entry = self.catalogue[feed]
         identity = await self._offsets.identity(entry.feed.topic)
         ends = readable_ends(entry, await self._offsets.ends(identity.topic, identity.partitions))
-        opened = FeedLog(entry, identity, ends, self._history, self._offsets, self._ring_bytes)
+        opened = FeedLog(entry, identity, ends, self._history, self._offsets, self._ring_bytes, self._check)
+        if (await self._offsets.identity(entry.feed.topic)).partitions == identity.partitions:
+            opened.counted = tuple(ends)
         async with self._changing:
             self._logs[feed] = self._by_topic[identity.topic] = opened
             await self._follower.follow(TopicPartition(identity.topic, p, end) for p, end in enumerate(ends))
@@ -157,7 +159,7 @@ class Tail:
 
     async def _check(self, feed_log: FeedLog) -> None:
         """Follow partitions that were added; end the log of a topic that was deleted or made again."""
-        topic = feed_log.topic.topic
+        topic, tail = feed_log.topic.topic, feed_log.tail
         try:
             identity = await self._offsets.identity(topic)
         except UnknownTopic:
@@ -174,6 +176,8 @@ class Tail:
                 log.info("partitions_added", feed=feed_log.entry.feed.name, partitions=identity.partitions)
                 feed_log.rings.extend(Ring(0, self._ring_bytes) for _ in new)
                 await self._follower.follow(TopicPartition(topic, p, 0) for p in new)
+            elif len(tail) == identity.partitions:
+                feed_log.counted = tail
 
     async def drop(self, feed_log: FeedLog) -> None:
         """Follow a feed no more: its topic is gone, or nobody reads it. Who still does must ask anew."""

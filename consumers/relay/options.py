@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, field_validator, model_validator
 
 from headrace.consumers.checked import WHOLE
-from headrace.consumers.filter.expression import Filter
 from headrace.consumers.filter.projection import MAX_FIELDS, Projection
+from headrace.consumers.filter.text import FilterText
 
 Ordering = Literal["none", "key"]
 ContentMode = Literal["structured", "binary", "data"]
@@ -53,7 +53,7 @@ class Options(BaseModel):
     types: tuple[EventType, ...] = Field(
         (), max_length=MAX_TYPES, description="Only events of these types; all where it is empty."
     )
-    filter: str | None = Field(None, description="Only events for which this expression in CEL is true.")
+    filter: FilterText | None = Field(None, description="Only events for which this expression in CEL is true.")
     projection: Annotated[Any, WithJsonSchema(PROJECTION)] = Field(
         None, description="Fields of the data to pick, `data.tailnum`, or by new names."
     )
@@ -87,13 +87,6 @@ class Options(BaseModel):
         if self.content_mode == "binary" and self.batch.max_events > 1:
             raise ValueError("CloudEvents has no batch in binary mode: use structured, or data, or max_events 1")
         return self
-
-    @field_validator("filter")
-    @classmethod
-    def _is_a_filter(cls, text: str | None) -> str | None:
-        if text is not None:
-            Filter.parse(text)
-        return text
 
     @field_validator("projection")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +18,7 @@ from headrace.consumers.core.position import Position
 from headrace.consumers.fan_out import KEEP_ALIVE_S, SLICE
 from headrace.consumers.fan_outs import FanOuts, planned_end_s
 from headrace.consumers.follower import Ending
+from headrace.consumers.following import Following
 from headrace.consumers.read_request import parse
 from headrace.consumers.selected_log import SelectedLog
 from headrace.consumers.selection import Selection
@@ -27,7 +29,7 @@ from headrace.consumers.websocket.handshake import Handshake, shake_hands
 from headrace.consumers.websocket.session import Publish, Session
 from headrace.consumers.websocket.socket import CLOSE_WAIT_S, HIGH_WATER_BYTES, Socket
 from headrace.consumers.websocket.subscription import MODE, OpenLog
-from headrace.http.problems import Problem
+from headrace.http.problems import Problem, stopping
 from headrace.settings import ServeSettings
 
 
@@ -39,7 +41,7 @@ class WebSockets:
         self._open_log = open_log
         self._publish = publish
         # Those of clients that just get the events.
-        self.fan_outs: FanOuts[Deflate | None] = FanOuts(MODE, settings, stream.StreamFrames)
+        self._fan_outs: FanOuts[Deflate | None] = FanOuts(MODE, settings, stream.StreamFrames)
         self._sessions: dict[Socket, Session | None] = {}
         self._watching: asyncio.Task[None] | None = None
         self._all_lost = asyncio.Event()
@@ -60,7 +62,7 @@ class WebSockets:
             socket = self._take_over(request, agreed, position, Stream_Next_Offset=feed_log.token(position))
             socket.on_message = lambda opcode, payload: _take_nothing(socket, opcode)
             socket.reason = feed_log.token
-            self.fan_outs.of(feed_log, selection, agreed.deflate).add(socket)
+            self._fan_outs.of(feed_log, selection, agreed.deflate).add(socket)
         await asyncio.sleep(0)  # aiohttp cancels this handler here: the connection is no longer its own
         return web.Response()
 
@@ -75,7 +77,9 @@ class WebSockets:
         return read.selection, position
 
     def _take_over(self, request: web.Request, agreed: Handshake, position: Position, **headers: str) -> Socket:
-        if request.transport is None or self._draining:
+        if self._draining:
+            raise stopping()
+        if request.transport is None:
             raise ConnectionResetError
         closes_at_s = planned_end_s(self._settings.live_s)
         socket = Socket(position, closes_at_s, self._settings.websocket_message_bytes, agreed.deflate)
@@ -123,12 +127,19 @@ class WebSockets:
                 if found is not None:
                     found.keep_alive(now_s, self._settings.heartbeat_s)
 
+    def following(self) -> Iterator[Following]:
+        """All who follow, as an operator is told of them; with `headrace.v1` each subscription."""
+        yield from self._fan_outs.following()
+        for found in self._sessions.values():
+            if found is not None:
+                yield from found.following()
+
     async def drain(self) -> None:
         """Close all connections, with some time for the handshake; their clients resume elsewhere."""
         self._draining = True
         if self._watching is not None:
             self._watching.cancel()
-        self.fan_outs.end(Ending.GOING_AWAY)
+        self._fan_outs.end(Ending.GOING_AWAY)
         await asyncio.gather(*(found.drain() for found in self._sessions.values() if found is not None))
         if self._sessions:
             self._all_lost.clear()

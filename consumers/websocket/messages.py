@@ -8,6 +8,10 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
+from headrace.consumers.filter.expression import Filter
+from headrace.consumers.filter.text import FilterText
+from headrace.consumers.read_request import MOST_PARTITION
+from headrace.consumers.selection import Selection
 from headrace.consumers.subscription_request import Start
 from headrace.consumers.websocket.flow import DEFAULT_BYTES, DEFAULT_EVENTS, MOST
 from headrace.http.problems import Problem
@@ -28,12 +32,23 @@ class InitialCredit(_Frame):
 
 
 class Subscribe(Start):
-    """Send the events of a feed, by default that of the URL, from an offset or a time, by default from now."""
+    """Send the events of a feed, by default that of the URL, from an offset or a time, by default from now.
+
+    Of one partition, with one key, or that a filter matches, where the client says so.
+    """
 
     type: Literal["subscribe"]
     id: Id
     feed: str | None = None
+    partition: Annotated[int, Field(ge=0, le=MOST_PARTITION, strict=True)] | None = None
+    key: str | None = None
+    filter: FilterText | None = None
     credit: InitialCredit = InitialCredit()
+
+    @property
+    def selection(self) -> Selection:
+        """What of the feed is wanted."""
+        return Selection(self.partition, self.key, None if self.filter is None else Filter.parse(self.filter))
 
 
 class Unsubscribe(_Frame):

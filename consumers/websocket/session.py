@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 
 from headrace.consumers.follower import Ending, Follower
+from headrace.consumers.following import Following
 from headrace.consumers.websocket.frames import PING, CloseCode, Opcode
 from headrace.consumers.websocket.messages import (
     Grant,
@@ -70,6 +71,14 @@ class Session:
             # The frame for programs, which never see the ping; the ping for what lies between.
             self._send(HEARTBEAT)
             self._socket.write(PING, ())
+            for subscription, _ in self._subscriptions.values():
+                subscription.tell_position()
+
+    def following(self) -> Iterator[Following]:
+        """Its subscriptions, as an operator is told of them."""
+        for subscription, _ in self._subscriptions.values():
+            if (found := subscription.following(self._socket)) is not None:
+                yield found
 
     async def drain(self) -> None:
         """Let what was published be answered, for a moment, then close."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headrace.cli.printing import print_page
 from headrace.cli.start import parse_start, parse_time
 from headrace.cli.subscription_id import Id, Json
 from headrace.cli.talk import Url, talk
@@ -107,9 +107,8 @@ async def _events(client: Client, id_: str, limit: int | None, take: bool) -> No
     left = limit
     while left is None or left > 0:
         page = await client.subscriptions.pull(id_, limit=left)
-        sys.stdout.buffer.write(page.body)
         # Printed before it counts as delivered: what a broken pipe cuts off comes again.
-        sys.stdout.buffer.flush()
+        print_page(page)
         if not take:
             if len(page):
                 typer.echo(f"After these: headrace subscriptions ack {id_} {page.next_offset}", err=True)

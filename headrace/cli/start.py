@@ -8,12 +8,9 @@ from typing import Annotated, TypedDict
 
 import typer
 
-From = Annotated[
-    str,
-    typer.Option(
-        "--from", help="-1 (the beginning), now, an offset from an earlier read, or a time like 2026-11-24T09:00:00Z."
-    ),
-]
+PLACES = "-1 (the beginning), now, an offset from an earlier read, or a time like 2026-11-24T09:00:00Z."
+
+From = Annotated[str, typer.Option("--from", help=PLACES)]
 
 
 class Start(TypedDict):

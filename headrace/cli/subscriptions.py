@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from headrace.cli.backlog import ack, events, redeliver, undelivered
 from headrace.cli.printable import printable
-from headrace.cli.start import From, parse_start
+from headrace.cli.start import PLACES, Start, parse_start
 from headrace.cli.subscription_attempts import attempts
 from headrace.cli.subscription_id import Id, Json
 from headrace.cli.subscription_options import pairs
 from headrace.cli.subscription_secrets import reveal_secret, rotate_secret
+from headrace.cli.subscription_snapshots import delete_snapshot, snapshot, snapshots
 from headrace.cli.subscription_update import update
 from headrace.cli.talk import Failure, Url, talk
 
@@ -126,14 +128,23 @@ def delete(id_: Id, url: Url = None) -> None:
 
 
 @subscriptions.command()
-def seek(id_: Id, from_: From, url: Url = None) -> None:
-    """Move a subscription: it pushes again from there, or leaves out what lies between."""
-    start = parse_start(from_)
+def seek(
+    id_: Id,
+    from_: Annotated[str | None, typer.Option("--from", help=PLACES, show_default=False)] = None,
+    snapshot: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where it was when the snapshot was made.", show_default=False)
+    ] = None,
+    url: Url = None,
+) -> None:
+    """Move a subscription: its events come again from there, or those between are left out."""
+    if (from_ is None) == (snapshot is None):
+        raise typer.BadParameter("say where: --from, or --snapshot")
+    start: Start = {"offset": None, "from_time": None} if from_ is None else parse_start(from_)
 
     async def work(client: Client) -> None:
         from headrace.cli.subscription_view import print_one
 
-        print_one(await client.subscriptions.seek(id_, **start), json=False)
+        print_one(await client.subscriptions.seek(id_, snapshot=snapshot, **start), json=False)
 
     talk(url, work)
 
@@ -153,5 +164,7 @@ def push_test(id_: Id, url: Url = None) -> None:
     talk(url, work)
 
 
-for command in (undelivered, attempts, redeliver, events, ack, rotate_secret, reveal_secret):
+OF_OTHER_FILES: list[Callable[..., None]] = [undelivered, attempts, redeliver, events, ack]
+OF_OTHER_FILES += [snapshot, snapshots, delete_snapshot, rotate_secret, reveal_secret]
+for command in OF_OTHER_FILES:
     subscriptions.command()(command)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import shutil
+import signal
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -15,10 +17,6 @@ from headrace.cli.talk import Failure, Url, talk
 
 if TYPE_CHECKING:
     from headrace.client import Client, Event
-
-
-class CommandFailed(Exception):
-    """The command did not deal with an event."""
 
 
 def work(
@@ -39,9 +37,14 @@ def work(
     event is on its stdin, one CloudEvent as JSON; HEADRACE_EVENT_ID and HEADRACE_EVENT_TYPE are set. Start as many
     workers as you like: they share the events. While the command runs nobody else gets its event.
     """
-    arguments = shlex.split(command)
+    try:
+        arguments = shlex.split(command)
+    except ValueError as error:
+        raise typer.BadParameter(f"{command}: {error}", param_hint="--exec") from None
     if not arguments:
         raise typer.BadParameter("an empty command", param_hint="--exec")
+    if shutil.which(arguments[0]) is None:
+        raise typer.BadParameter(f"{arguments[0]} is no command that can be run", param_hint="--exec")
     talk(url, lambda client: _work(client, subscription, arguments, concurrency, lease))
 
 
@@ -59,11 +62,13 @@ async def _work(client: Client, subscription: str, arguments: list[str], concurr
 
 
 async def _run(arguments: list[str], event: Event) -> None:
+    from headrace.client import Retry
+
     environ = {**os.environ, "HEADRACE_EVENT_ID": event.id, "HEADRACE_EVENT_TYPE": event.type}
     try:
         process = await asyncio.create_subprocess_exec(*arguments, stdin=asyncio.subprocess.PIPE, env=environ)
     except OSError as error:
-        raise CommandFailed(f"{arguments[0]} cannot be run: {error.strerror}") from None
+        raise Retry(reason=f"{arguments[0]} cannot be run: {error.strerror}") from None
     try:
         # One that does not read it ends as it likes.
         await process.communicate(orjson.dumps(event.raw, option=orjson.OPT_APPEND_NEWLINE))
@@ -72,4 +77,8 @@ async def _run(arguments: list[str], event: Event) -> None:
         await process.wait()
         raise
     if process.returncode:
-        raise CommandFailed(f"{arguments[0]} ended with {process.returncode}")
+        raise Retry(reason=f"{arguments[0]} {_ended(process.returncode)}")
+
+
+def _ended(status: int) -> str:
+    return f"ended with {status}" if status > 0 else f"was ended by {signal.Signals(-status).name}"

@@ -1,10 +1,10 @@
 """The Python client of a gateway: reads, writes and subscribes over HTTP, with neither Kafka nor Faust.
 
-`problems` has the errors, `reading` how a reader goes on, `publishing` how events are sent again, `checkpoint` a file
+`problems` has the errors, `reader` how a reader goes on, `publishing` how events are sent again, `checkpoint` a file
 for a reader's position, `subscription_options` what may be chosen of a subscription.
 """
 
-from headrace.client.checkpoint import Checkpoint, CheckpointError
+from headrace.client.checkpoint import Checkpoint, CheckpointError, CheckpointStore
 from headrace.client.client import Client
 from headrace.client.deliveries import Attempt, DeadLetter, Parked, Trial, Undelivered
 from headrace.client.event import Event, NewEvent
@@ -26,6 +26,7 @@ from headrace.client.problems import (
     Unreachable,
 )
 from headrace.client.publishing import EventsRejected, Rejection, Written
+from headrace.client.snapshots import Snapshot, Snapshots
 from headrace.client.subscription import Breaker, Subscription, SubscriptionStatus
 from headrace.client.subscription_options import (
     Basic,
@@ -37,6 +38,7 @@ from headrace.client.subscription_options import (
     Tls,
 )
 from headrace.client.subscriptions import Subscriptions
+from headrace.client.wanted import Slow, Transport, Wanted
 from headrace.client.work import Delivery, PullSubscription, Retry
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "Changes",
     "Checkpoint",
     "CheckpointError",
+    "CheckpointStore",
     "Client",
     "ClientCredentials",
     "Conflict",
@@ -71,15 +74,20 @@ __all__ = [
     "Rejection",
     "Retry",
     "ServerError",
+    "Slow",
+    "Snapshot",
+    "Snapshots",
     "Subscription",
     "SubscriptionNotFound",
     "SubscriptionStatus",
     "Subscriptions",
     "Tls",
     "TooLarge",
+    "Transport",
     "Trial",
     "Unavailable",
     "Undelivered",
     "Unreachable",
+    "Wanted",
     "Written",
 ]

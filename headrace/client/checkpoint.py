@@ -1,4 +1,4 @@
-"""A checkpoint: a file that holds where a reader of a feed stands."""
+"""A checkpoint: where a reader of a feed stands, kept in a file or wherever else."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import orjson
 
 
 class CheckpointError(Exception):
     """A checkpoint that cannot be used; the text says why and what to do."""
+
+
+class CheckpointStore(Protocol):
+    """Keeps one offset. Where what was dealt with is kept in a database, keep the offset there, in its transaction."""
+
+    def load(self) -> str | None:
+        """The offset to go on from; None where none was saved yet."""
+
+    def save(self, offset: str) -> None:
+        """Keep an offset in place of the one before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 from headrace.client import feed as feeds
 from headrace.client import publishing, reading
+from headrace.client.checkpoint import CheckpointStore
+from headrace.client.event import Event
 from headrace.client.exchange import Exchange
 from headrace.client.feed import Feed
 from headrace.client.page import Page
 from headrace.client.publishing import Written
+from headrace.client.reader import Reader, following
 from headrace.client.reading import Start
 from headrace.client.subscriptions import Subscriptions
+from headrace.client.wanted import Slow, Transport, Wanted
 from headrace.client.work import PullSubscription
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -24,8 +28,7 @@ class Client:
     """Reads, writes and subscribes to the feeds of a gateway. An async context manager.
 
         async with Client("http://127.0.0.1:8080") as client:
-            async for page in client.read("flights.enriched", follow=True):
-                for event in page.events: ...
+            async for event in client.follow("flights.enriched", from_="now"): ...
 
     While the gateway is away every call asks again, for `patience_s` seconds, before it raises `Unavailable`; what
     must not be done twice is asked again only where nothing was sent. `key` is an API key or a JWT, where the gateway
@@ -72,12 +75,14 @@ class Client:
         offset: str | None = None,
         from_time: datetime | None = None,
         limit: int | None = None,
+        **wanted: Unpack[Wanted],
     ) -> Page:
         """One page from an offset (`-1`, the beginning, where None) or from the first events of a time.
 
-        A page that is not full ends at the tail. Raises `FeedNotFound`, `OffsetGone`, `BadRequest`, `Unavailable`.
+        A page that is not `up_to_date` leads on, also where it has no events: few of those that were looked at may be
+        wanted. Raises `FeedNotFound`, `OffsetGone`, `BadRequest`, `Unavailable`.
         """
-        return await reading.pull(self._exchange, feed, Start(offset, from_time), limit=limit)
+        return await reading.pull(self._exchange, feed, Start(offset, from_time), wanted, limit=limit)
 
     def read(
         self,
@@ -86,26 +91,45 @@ class Client:
         offset: str | None = None,
         from_time: datetime | None = None,
         follow: bool = False,
+        transport: Transport = "long-poll",
+        slow: Slow | None = None,
         page_events: int | None = None,
         max_events: int | None = None,
         patience_s: float | None = None,
-    ) -> AsyncIterator[Page]:
+        **wanted: Unpack[Wanted],
+    ) -> AsyncGenerator[Page, None]:
         """Page after page up to the tail; with `follow` on and on, each page as soon as it has an event.
 
         Goes on by itself after a dropped connection or a restart of the gateway, with nothing skipped or repeated.
-        To go on in another process keep `next_offset` of the last page that was dealt with (see `Checkpoint`).
-        `page_events` bounds a page, `max_events` all of them together. `patience_s` is how long the gateway may be
-        away, without end by default where following. Raises what `pull` does.
+        To go on in another process keep `next_offset` of the last page that was dealt with (see `follow`).
+        Once it has all there is, it follows by `transport`; pages of server-sent events are as the gateway sends them,
+        and only they may be `slow`. `page_events` bounds a page, `max_events` all of them together, by long polls only.
+        `patience_s` is how long the gateway may be away, without end by default where following. Raises what `pull`
+        does.
         """
-        return reading.read(
-            self._exchange,
-            feed,
-            Start(offset, from_time),
-            follow=follow,
-            page_events=page_events,
-            max_events=max_events,
-            patience_s=patience_s,
-        )
+        reader = Reader(self._exchange, feed, wanted, follow, transport, slow, page_events, max_events, patience_s)
+        return reader.pages(Start(offset, from_time))
+
+    def follow(
+        self,
+        feed: str,
+        *,
+        from_: str | datetime = "-1",
+        checkpoint: CheckpointStore | None = None,
+        transport: Transport = "long-poll",
+        slow: Slow | None = None,
+        page_events: int | None = None,
+        patience_s: float | None = None,
+        **wanted: Unpack[Wanted],
+    ) -> AsyncGenerator[Event, None]:
+        """Event after event, without end, each as soon as it is there; all else is as in `read`.
+
+        It begins at `from_`, an offset or a time; where the `checkpoint` has an offset, there. The checkpoint is saved
+        when an event was asked for after the last one of a page: whoever ends before that gets the page's events again.
+        """
+        start = Start(None, from_) if isinstance(from_, datetime) else Start(from_)
+        reader = Reader(self._exchange, feed, wanted, True, transport, slow, page_events, None, patience_s)
+        return following(reader, start, checkpoint)
 
     async def publish(self, feed: str, events: Iterable[Any], *, idempotency_key: str | None = None) -> list[Written]:
         """Write events and return where each lies, in their order, once every one is acknowledged by Kafka.

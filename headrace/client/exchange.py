@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 import os
-import random
-import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -15,18 +13,14 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from headrace import __version__
+from headrace.client.patience import Patience
 from headrace.client.problems import NotFound, Unavailable, Unreachable, error_of
-
-log = logging.getLogger("headrace.client")
 
 CONNECT_S = 5.0
 ANSWER_S = 30.0
 """Longest silence of a gateway that was asked something; a long poll has its own."""
-
-FIRST_BACKOFF_S = 0.1
-MAX_BACKOFF_S = 5.0
-MAX_RETRY_AFTER_S = 300.0
-"""A longer Retry-After is not believed."""
+CLOSE_S = 1.0
+MAX_MESSAGE_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +73,26 @@ class Exchange:
         Raises the errors of `problems`; `Unavailable` when `patience_s` (the client's own where None) is over.
         `again_after` `Unreachable` is for what must not be done twice: it is asked again only if nothing was sent.
         """
-        patience_s = self.patience_s if patience_s is None else patience_s
-        deadline = time.monotonic() + patience_s
-        failures = 0
+        patience = self.patience(patience_s)
         while True:
             try:
-                answer = await self._once(request)
+                async with self.open(request) as answer:
+                    body = await answer.read()
             except again_after as error:
-                wait_s = max(backoff_s(failures), min(error.retry_after_s, MAX_RETRY_AFTER_S))
-                if time.monotonic() + wait_s > deadline:
-                    raise
-                if failures == 0:
-                    log.warning("%s Asking again.", error)
-                failures += 1
-                await asyncio.sleep(wait_s)
+                await patience.bear(error)
             else:
-                if failures:
-                    log.warning("The gateway at %s answers again.", self.url)
-                return answer
+                patience.answered()
+                return Answer(answer.status, answer.headers, body)
 
-    async def _once(self, request: Request) -> Answer:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(headers=self._headers)
-        try:
-            async with self._session.request(
+    def patience(self, patience_s: float | None) -> Patience:
+        """The patience of one call; the client's own where None."""
+        return Patience(self.url, self.patience_s if patience_s is None else patience_s)
+
+    @contextlib.asynccontextmanager
+    async def open(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An answer as it comes; asked for once. Raises the errors of `problems`, also while it is read."""
+        with self._told():
+            async with self._opened().request(
                 request.method,
                 self.url + request.path,
                 params=request.params,
@@ -110,20 +100,42 @@ class Exchange:
                 data=request.body,
                 timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_S, sock_read=request.silence_s),
             ) as answer:
-                body = await answer.read()
+                if answer.status >= HTTPStatus.BAD_REQUEST:
+                    raise error_of(answer.status, answer.headers, await answer.read(), request.not_found)
+                yield answer
+
+    @contextlib.asynccontextmanager
+    async def socket(self, request: Request, protocol: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket that speaks a subprotocol. Raises the errors of `problems`, also while it is used."""
+        with self._told():
+            try:
+                opening = self._opened().ws_connect(
+                    self.url + request.path,
+                    protocols=(protocol,),
+                    headers=request.headers,
+                    max_msg_size=MAX_MESSAGE_BYTES,
+                    timeout=aiohttp.ClientWSTimeout(ws_receive=request.silence_s, ws_close=CLOSE_S),
+                )
+                async with asyncio.timeout(ANSWER_S):
+                    socket = await opening
+            except aiohttp.WSServerHandshakeError as error:
+                raise error_of(error.status, error.headers or {}, b"", request.not_found) from None
+            async with socket:
+                yield socket
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(headers=self._headers)
+        return self._session
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unreachable(f"The gateway at {self.url} cannot be reached: {_reason(error)}.") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"The gateway at {self.url} broke off: {_reason(error)}.") from None
-        if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise error_of(answer.status, answer.headers, body, request.not_found)
-        return Answer(answer.status, answer.headers, body)
-
-
-def backoff_s(failures: int) -> float:
-    """The wait before the next attempt: doubling from 0.1 s to 5 s, the upper half of it random."""
-    longest_s = min(FIRST_BACKOFF_S * 2 ** min(failures, 16), MAX_BACKOFF_S)
-    return random.uniform(longest_s / 2, longest_s)  # noqa: S311
 
 
 def _reason(error: Exception) -> str:

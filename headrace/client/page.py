@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import orjson
 
@@ -23,6 +25,17 @@ class Page:
     next_offset: str
     up_to_date: bool
     cursor: str | None = None
+
+    @classmethod
+    def of_array(cls, array: bytes, next_offset: str, up_to_date: bool) -> Page:
+        """A page of the events in a JSON array."""
+        return cls.of_events(orjson.loads(array), next_offset, up_to_date)
+
+    @classmethod
+    def of_events(cls, events: Iterable[Any], next_offset: str, up_to_date: bool) -> Page:
+        """A page of events as JSON has them."""
+        body = b"".join(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE) for event in events)
+        return cls(body, next_offset, up_to_date)
 
     @cached_property
     def events(self) -> list[Event]:

@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 
 from headrace.client.event import Event, NewEvent
-from headrace.client.exchange import Exchange, Request, backoff_s
+from headrace.client.exchange import Exchange, Request
 from headrace.client.feed import feed_path
+from headrace.client.patience import backoff_s
 from headrace.client.problems import BadRequest, FeedNotFound, HeadraceError, TooLarge, Unavailable
 
 JSON = "application/json"

@@ -1,32 +1,18 @@
-"""Reading a feed: one page, or page after page and then live.
-
-Live means long polls, not server-sent events: a page is asked for when the one before was dealt with, so the reader's
-pace is the pace, nothing piles up in between, and every answer carries the position to keep. What a stream of
-server-sent events saves, a request per page, matters to many followers of one gateway, not to one consumer.
-"""
+"""Reading a page of a feed, and where a read begins."""
 
 from __future__ import annotations
 
-import asyncio
-import math
-import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from headrace.client.exchange import ANSWER_S, Answer, Exchange, Request, backoff_s
+from headrace.client.exchange import ANSWER_S, Answer, Exchange, Request
 from headrace.client.feed import feed_path
 from headrace.client.page import Page
 from headrace.client.problems import FeedNotFound, HeadraceError
+from headrace.client.wanted import Wanted, query
 
 NDJSON = "application/x-ndjson"
 BEGINNING = "-1"
-PAGE_EVENTS = 1000
-LONG_POLL_SILENCE_S = 90.0
-"""A gateway that says nothing for longer is taken for dead: well above the 25 s after which it answers unasked."""
-
-AT_ONCE_S = 0.1
-"""An empty long poll that took less did not wait: the gateway is about to stop. Asking on at full speed hinders it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,70 +42,20 @@ def time_text(moment: datetime) -> str:
     return moment.isoformat()
 
 
-async def pull(
-    exchange: Exchange,
-    feed: str,
-    start: Start,
-    *,
-    limit: int | None = None,
-    patience_s: float | None = None,
-) -> Page:
+async def pull(exchange: Exchange, feed: str, start: Start, wanted: Wanted, *, limit: int | None = None) -> Page:
     """One page, at once. Raises `FeedNotFound`, `OffsetGone`, `BadRequest`, `Unavailable`."""
-    return await _page(exchange, feed, _query(start, limit), patience_s, ANSWER_S)
+    params = {**start.params(), **query(wanted), **query({"limit": limit})}
+    return await ask_page(exchange, feed, params, None, ANSWER_S)
 
 
-async def read(
-    exchange: Exchange,
-    feed: str,
-    start: Start,
-    *,
-    follow: bool,
-    page_events: int | None,
-    max_events: int | None,
-    patience_s: float | None,
-) -> AsyncIterator[Page]:
-    """Pages in order, each once: up to the tail, or with `follow` on and on.
-
-    Whatever happens on the way, the next page is asked for from the position after the last one, so that nothing is
-    skipped or repeated. A page without events is given only where the position moved.
-    """
-    if patience_s is None and follow:
-        patience_s = math.inf
-    left = math.inf if max_events is None else max_events
-    live, idle, cursor = False, 0, None
-    while left > 0:
-        limit = page_events if left == math.inf else int(min(left, page_events or PAGE_EVENTS))
-        query = _query(start, limit)
-        asked = time.monotonic()
-        if live:
-            query["live"] = "long-poll"
-            query |= {} if cursor is None else {"cursor": cursor}
-        page = await _page(exchange, feed, query, patience_s, LONG_POLL_SILENCE_S if live else ANSWER_S)
-        if page.next_offset != start.offset:
-            yield page
-            idle = 0
-        elif live and time.monotonic() - asked < AT_ONCE_S:
-            await asyncio.sleep(backoff_s(idle))
-            idle += 1
-        else:
-            idle = 0
-        if page.up_to_date and not follow:
-            return
-        left -= len(page)
-        start, live, cursor = Start(page.next_offset), page.up_to_date, page.cursor
-
-
-def _query(start: Start, limit: int | None) -> dict[str, str]:
-    return start.params() | ({} if limit is None else {"limit": str(limit)})
-
-
-async def _page(
-    exchange: Exchange, feed: str, query: dict[str, str], patience_s: float | None, silence_s: float
+async def ask_page(
+    exchange: Exchange, feed: str, params: dict[str, str], patience_s: float | None, silence_s: float
 ) -> Page:
+    """The page that a query asks for; the gateway may say nothing for `silence_s`. Raises what `pull` does."""
     request = Request(
         "GET",
         f"{feed_path(feed)}/events",
-        params=query,
+        params=params,
         headers={"Accept": NDJSON},
         silence_s=silence_s,
         not_found=FeedNotFound,

@@ -12,10 +12,12 @@ import orjson
 from headrace.client.deliveries import Attempt, Trial, Undelivered, read_attempts
 from headrace.client.exchange import Answer, Exchange, Request
 from headrace.client.page import Page
-from headrace.client.problems import FeedNotFound, HeadraceError, SubscriptionNotFound, Unavailable, Unreachable
+from headrace.client.problems import FeedNotFound, SubscriptionNotFound, Unavailable, Unreachable
 from headrace.client.reading import Start, time_text
+from headrace.client.snapshots import Snapshots
 from headrace.client.subscription import Subscription
 from headrace.client.subscription_options import Changes, Mode, Options, Signing
+from headrace.client.subscription_pages import acknowledge, pull_page
 
 PATH = "/v1/subscriptions"
 PAGE_SUBSCRIPTIONS = 1000
@@ -144,10 +146,23 @@ class Subscriptions:
     # Deliveries
 
     async def seek(
-        self, subscription_id: str, *, offset: str | None = None, from_time: datetime | None = None
+        self,
+        subscription_id: str,
+        *,
+        offset: str | None = None,
+        from_time: datetime | None = None,
+        snapshot: str | None = None,
     ) -> Subscription:
-        """Move a subscription to an offset (`-1`, `now`, or a page's `next_offset`) or a time."""
-        return Subscription.of_answer(await self._ask("POST", subscription_id, "/seek", _start(offset, from_time)))
+        """Move a subscription to an offset (`-1`, `now`, or a page's `next_offset`), a time, or a snapshot.
+
+        Raises `OffsetGone` where the log has dropped what lies there.
+        """
+        wanted = {**_start(offset, from_time), **({} if snapshot is None else {"snapshot": snapshot})}
+        return Subscription.of_answer(await self._ask("POST", subscription_id, "/seek", wanted))
+
+    def snapshots(self, subscription_id: str) -> Snapshots:
+        """Its positions that have a name."""
+        return Snapshots(self._exchange, _path(subscription_id))
 
     async def test(self, subscription_id: str) -> Trial:
         """Have one signed event of type `headrace.test` pushed now, and see how that went."""
@@ -216,20 +231,11 @@ class Subscriptions:
 
         Its position moves only by `ack` with the page's `next_offset`.
         """
-        params = {} if limit is None else {"limit": str(limit)}
-        answer = await self._ask("GET", subscription_id, "/events", params=params)
-        next_offset = answer.headers.get("Stream-Next-Offset")
-        if next_offset is None:
-            raise HeadraceError(
-                f"The answer is not a page of events. Is {self._exchange.url} the address of a Headrace gateway?"
-            )
-        events = orjson.loads(answer.body or b"[]")
-        lines = b"".join(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE) for event in events)
-        return Page(lines, next_offset, answer.headers.get("Stream-Up-To-Date") == "true")
+        return await pull_page(self._exchange, _path(subscription_id), limit=limit)
 
     async def ack(self, subscription_id: str, offset: str) -> None:
         """Take all before an offset, the `next_offset` of a page, for delivered: pushing goes on there."""
-        await self._ask("POST", subscription_id, "/ack", {"offset": offset})
+        await acknowledge(self._exchange, _path(subscription_id), offset)
 
     async def _ask(
         self,
@@ -253,7 +259,7 @@ class Subscriptions:
         return await self._exchange.ask(request, again_after=again_after)
 
 
-def _path(subscription_id: str, verb: str) -> str:
+def _path(subscription_id: str, verb: str = "") -> str:
     return f"{PATH}/{quote(subscription_id, safe='')}{verb}"
 
 

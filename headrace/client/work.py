@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -14,22 +14,26 @@ import orjson
 
 from headrace.client.event import Event
 from headrace.client.exchange import ANSWER_S, Exchange, Request
+from headrace.client.page import Page
 from headrace.client.problems import SubscriptionNotFound
+from headrace.client.subscription_pages import WAIT_S, read_on
 
 log = logging.getLogger("headrace.client")
 
-WAIT_S = 20.0
-"""How long one call waits for events, at most as long as a gateway lets it."""
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 300.0
 
 
 class Retry(Exception):
-    """Raised by a handler: the event is to come again after `delay_s`."""
+    """Raised by a handler: the event is to come again after `delay_s`.
 
-    def __init__(self, delay_s: float) -> None:
-        super().__init__(f"again after {delay_s:g} s")
+    None is 1 s, and then twice as long each time, to 5 min. A `reason` is logged.
+    """
+
+    def __init__(self, delay_s: float | None = None, *, reason: str = "") -> None:
+        super().__init__(reason or "the event is to come again")
         self.delay_s = delay_s
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,29 @@ class PullSubscription:
     def __init__(self, exchange: Exchange, subscription_id: str) -> None:
         self._exchange = exchange
         self._path = f"/v1/subscriptions/{quote(subscription_id, safe='')}"
+
+    def read(
+        self,
+        *,
+        follow: bool = False,
+        page_events: int | None = None,
+        max_events: int | None = None,
+        patience_s: float | None = None,
+    ) -> AsyncIterator[Page]:
+        """Page after page of what is not done, for one reader; with `follow` on and on, as soon as there is an event.
+
+        When the next page is asked for, the one before is acknowledged with all that lies before it: a reader that ends
+        in the middle gets its last page again. `page_events` bounds a page, `max_events` all of them together.
+        `patience_s` is how long the gateway may be away, without end by default where following.
+        """
+        return read_on(
+            self._exchange,
+            self._path,
+            follow=follow,
+            page_events=page_events,
+            max_events=max_events,
+            patience_s=patience_s,
+        )
 
     async def lease(
         self,
@@ -84,7 +111,7 @@ class PullSubscription:
         """Handle events, `concurrency` at a time, until it is cancelled.
 
         When `handler` returns, the event is acknowledged. When it raises, the event comes again: after the delay of a
-        `Retry`, after any other error, which is logged, 1 s and then twice as long each time, to 5 min. While it runs
+        `Retry`; any other error is logged, and is a `Retry()`. While it runs
         its lease is extended. However long the gateway is away, this waits for it; what was handled meanwhile may come
         again. Cancelled, it cancels what runs, and gives that back.
         """
@@ -121,11 +148,13 @@ class PullSubscription:
             await self.nack([delivery], patience_s=0.0)
             raise
         except Retry as retry:
-            await self.nack([delivery], delay_s=retry.delay_s, patience_s=math.inf)
+            delay_s = _delay_s(delivery) if retry.delay_s is None else retry.delay_s
+            if retry.reason:
+                log.warning("Event %s: %s; it comes again after %g s.", delivery.event.id, retry.reason, delay_s)
+            await self.nack([delivery], delay_s=delay_s, patience_s=math.inf)
         except Exception:
             log.exception("Event %s was not handled; it comes again.", delivery.event.id)
-            delay_s = min(FIRST_DELAY_S * 2.0 ** min(delivery.number - 1, 16), MAX_DELAY_S)
-            await self.nack([delivery], delay_s=delay_s, patience_s=math.inf)
+            await self.nack([delivery], delay_s=_delay_s(delivery), patience_s=math.inf)
         else:
             done.add(delivery)
         finally:
@@ -189,6 +218,10 @@ class _Done:
     async def close(self) -> None:
         """Acknowledge what is left, if the gateway is there."""
         await self._acknowledge(0.0)
+
+
+def _delay_s(delivery: Delivery) -> float:
+    return min(FIRST_DELAY_S * 2.0 ** min(delivery.number - 1, 16), MAX_DELAY_S)
 
 
 def _lease(lease_s: float | None) -> dict[str, float]:

@@ -82,6 +82,11 @@ def unavailable(detail: str, retry_after_s: int = 1) -> Problem:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(retry_after_s)})
 
 
+def stopping() -> Problem:
+    """503 to one who comes for a long connection while the process ends."""
+    return unavailable("This process is being stopped: connect again.")
+
+
 def problem_of(error: Exception, **place: str) -> Problem:
     """What a client is told of an error; one that was not foreseen is logged with its place, and counted."""
     if isinstance(error, Problem):

@@ -12,6 +12,9 @@ import orjson
 
 TIMEOUT_S = 30.0
 
+ALL_CREDIT = {"events": 2**53 - 1, "bytes": 2**53 - 1}
+"""Send all there is, and leave the pace to TCP."""
+
 
 @dataclass
 class Talk:

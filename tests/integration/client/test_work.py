@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -112,6 +113,7 @@ async def test_a_command_is_run_for_each_event_and_an_event_is_done_when_it_ends
         working = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "headrace", "work", made.id, "--url", url),
             *("--exec", f"{sys.executable} {script}", "--concurrency", "2"),
+            stderr=asyncio.subprocess.PIPE,
         )
 
         async def ended() -> bool:
@@ -122,8 +124,52 @@ async def test_a_command_is_run_for_each_event_and_an_event_is_done_when_it_ends
             await until(ended, 90)
         finally:
             working.terminate()
-            assert await working.wait() == 0
+            _, err = await working.communicate()
+        assert working.returncode == 0
+        said = err.decode().splitlines()
+        if command == "fail":
+            # A line for each, and nothing else.
+            assert len(said) >= 4
+            assert all(re.fullmatch(r"Event \S+: \S+ ended with 1; it comes again after \d+ s\.", one) for one in said)
+        else:
+            assert said == []
         seen = [orjson.loads(line)["id"] for line in out.read_text().splitlines()]
         assert set(seen) == set(written)
         if command == "append":
             assert len(seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("command", "said"), [("", "empty"), ("no-such-command x", "no-such-command"), ("echo 'half", "quotation")]
+)
+async def test_a_command_that_cannot_be_run_is_told_at_once(command: str, said: str) -> None:
+    working = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "headrace", "work", "a", "--exec", command, "--url", "http://127.0.0.1:9"),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await working.communicate()
+    assert working.returncode == 2
+    assert said in err.decode()
+    assert "Traceback" not in err.decode()
+
+
+async def test_a_command_that_a_signal_ends_is_told_by_its_name(
+    gateway: Gateway, relay: RelayFactory, new_feed: FeedFactory
+) -> None:
+    feed = new_feed()
+    async with relay(), gateway() as url, Client(url) as client:
+        made = await client.subscriptions.create(feed, mode="pull", offset="-1")
+        await taken_up(client, made.id)
+        [written] = await client.publish(feed, [{"n": 1}])
+        working = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "headrace", "work", made.id, "--url", url, "--exec", "sh -c 'kill -9 $$'"),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert working.stderr is not None
+        try:
+            async with asyncio.timeout(60):
+                line = (await working.stderr.readline()).decode()
+        finally:
+            working.terminate()
+            await working.communicate()
+        assert line == f"Event {written.id}: sh was ended by SIGKILL; it comes again after 1 s.\n"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import zlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,9 +14,13 @@ import orjson
 import pytest
 import zstandard
 from support.event_stream import Stream, connected, following
+from support.running import service
 from support.waiting import until
 
 from headrace import metrics
+from headrace.consumers.reading import Reading
+from headrace.schemas.catalogue import load_catalogue
+from headrace.settings import ServeSettings
 
 PADDING = "x" * 300
 
@@ -229,3 +234,25 @@ async def test_followers_that_have_gone_leave_no_fan_out(
                 await until(lambda stream=stream: stream.last_id)  # type: ignore[misc]
         await until(lambda: len(asyncio.all_tasks()) <= before + 2)
         assert (await listed(http, url))["total"] == 0
+
+
+@pytest.mark.parametrize("upgrade", [{}, {"Upgrade": "websocket"}])
+async def test_one_that_comes_while_the_process_stops_is_told_to_come_again(
+    kafka: str, feeds: Path, http: aiohttp.ClientSession, make_feed: Callable[..., str], upgrade: dict[str, str]
+) -> None:
+    feed = make_feed()
+    settings = ServeSettings(bootstrap_servers=kafka, feeds=feeds)
+    reading = Reading(settings, load_catalogue(settings))
+    asked = {"Accept": "text/event-stream"}
+    if upgrade:
+        asked = {
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        }
+    async with service(reading) as url:
+        await reading.drain()
+        async with http.get(f"{url}/v1/feeds/{feed}/events?offset=-1", headers={**asked, **upgrade}) as answer:
+            assert answer.status == 503
+            assert answer.headers["Retry-After"] == "1"
+            assert "connect again" in (await answer.json())["detail"]

@@ -100,6 +100,30 @@ async def test_a_key_is_found_in_every_partition_after_partitions_were_added(
         assert [value["n"] for values in later for value in values] == list(range(5, 10))
 
 
+async def test_a_key_is_not_stepped_over_by_a_gateway_that_has_not_seen_that_partitions_were_added(
+    kafka: str,
+    http: aiohttp.ClientSession,
+    make_feed: Callable[..., str],
+    serve: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("headrace.consumers.core.tail.WATCH_S", 600.0)
+    feed = make_feed(2, extra='key = "k"')
+    keys = [f"k{n}" for n in range(10)]
+    keyed(kafka, feed, [(key, {"k": key, "n": 0}) for key in keys])
+    async with serve(ring_bytes=0) as url:
+        _, before = await pages(http, url, feed)
+        admin = AdminClient({"bootstrap.servers": kafka})
+        admin.create_partitions([NewPartitions(feed, 3)])[feed].result()
+        # Now keys belong elsewhere, some of them in the other one of the two that the gateway knows.
+        keyed(kafka, feed, [(key, {"k": key, "n": n}) for n in range(1, 4) for key in keys])
+        async with serve(ring_bytes=0) as other:
+            for key in keys:
+                found, offset = await pages(http, url, feed, before, key=key)
+                rest, _ = await pages(http, other, feed, offset, key=key)
+                assert sorted(value["n"] for values in found + rest for value in values) == [1, 2, 3], key
+
+
 async def test_a_page_may_be_empty_before_the_tail_and_leads_on(
     http: aiohttp.ClientSession,
     make_feed: Callable[..., str],

@@ -48,6 +48,10 @@ def test_the_command_line_has_its_help_without_the_server(arguments: list[str]) 
     [
         ["pull", "feed", "--checkpoint", "/dev/null/none"],
         ["pull", "feed"],
+        ["pull", "feed", "--follow", "--transport", "websocket", "--filter", "true"],
+        ["pull", "--subscription", "sub"],
+        ["work", "sub", "--exec", "true"],
+        ["subscriptions", "snapshots", "sub"],
         ["subscribe", "feed", "http://127.0.0.1:9000/"],
         ["subscriptions"],
         ["subscriptions", "show", "sub"],

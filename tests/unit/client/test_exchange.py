@@ -9,7 +9,7 @@ from aiohttp import web
 from support.answering import Handler, answering, cut_off
 
 from headrace.client import Client, HeadraceError, Page, ServerError, Unavailable, Unreachable
-from headrace.client.exchange import MAX_BACKOFF_S, backoff_s
+from headrace.client.patience import MAX_BACKOFF_S, backoff_s
 from headrace.client.problems import retry_after_s
 
 

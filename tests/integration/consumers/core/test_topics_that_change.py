@@ -69,6 +69,32 @@ async def test_partitions_that_are_added_join_at_their_beginning(
         assert position == (2, 0, 2)
 
 
+async def test_a_token_with_partitions_that_were_just_added_is_taken_by_a_process_that_had_not_seen_them(
+    admin: AdminClient,
+    make_feed: Callable[..., str],
+    open_tail: Callable[..., Any],
+    write: Callable[..., None],
+    drain: Callable[..., Any],
+) -> None:
+    feed = make_feed(1)
+    write(feed, [b"1", b"2"])
+    async with open_tail() as one, open_tail() as other:
+        log, other_log = await one.log(feed), await other.log(feed)
+        admin.create_partitions([NewPartitions(feed, 3)])[feed].result()
+        await until(lambda: log.has_partitions(3))
+        await until(lambda: known(write, feed, [b"3", b"4"], partition=2))
+        await log.refresh()
+        records, position = await drain(log, (0,), 3)
+        assert len(position) == 3
+        assert await other_log.resolve(log.token(position)) == position
+        await until(lambda: known(write, feed, [b"5"], partition=2))
+        await other_log.refresh()
+        more, _ = await drain(other_log, position)
+        assert sorted(values(records + more)) == [b"1", b"2", b"3", b"4", b"5"]
+        with pytest.raises(MalformedPosition, match="more partitions"):
+            await other_log.resolve(other_log.token((0, 0, 0, 0)))
+
+
 @pytest.mark.parametrize("ring_bytes", [0, 2**24])
 async def test_a_position_that_retention_passed_is_gone_and_never_a_silent_gap(
     admin: AdminClient,

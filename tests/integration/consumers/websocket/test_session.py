@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from support.waiting import until
-from support.websocket import Talk, talking
+from support.websocket import ALL_CREDIT, Talk, talking
 
 from headrace import metrics
 from headrace.consumers.websocket.socket import Socket
@@ -19,8 +19,6 @@ from headrace.consumers.websocket.socket import Socket
 MakeFeed = Callable[..., str]
 Serve = Callable[..., Any]
 Write = Callable[..., None]
-
-ALL = {"events": 2**53 - 1, "bytes": 2**53 - 1}
 
 
 def numbers(first: int, beyond: int) -> list[bytes]:
@@ -35,7 +33,7 @@ async def test_history_and_then_live_without_gap_or_repeat(make_feed: MakeFeed, 
     feed = make_feed()
     write(feed, numbers(0, 3000))
     async with serve(ring_bytes=20_000) as url, talking(url, feed) as talk:
-        await talk.say("subscribe", id="a", offset="-1", credit=ALL)
+        await talk.say("subscribe", id="a", offset="-1", credit=ALL_CREDIT)
         for start in range(3000, 6000, 100):
             await asyncio.to_thread(write, feed, numbers(start, start + 100))
         assert await talk.values(6000, "a") == list(range(6000))
@@ -78,6 +76,39 @@ async def test_a_time_is_where_it_begins(make_feed: MakeFeed, serve: Serve, writ
 async def until_up_to_date(talk: Talk, frame_id: str) -> None:
     if not any(frame["type"] == "up_to_date" and frame["id"] == frame_id for frame in talk.frames):
         await talk.hear("up_to_date", frame_id)
+
+
+async def test_some_of_the_events_and_the_position_goes_past_the_others(
+    make_feed: MakeFeed, serve: Serve, write: Write
+) -> None:
+    feed = make_feed(2)
+
+    def numbered(first: int, beyond: int) -> None:
+        for partition in (0, 1):
+            write(feed, [b"%d" % n for n in range(first, beyond) if n % 2 == partition], partition=partition, key=b"k")
+
+    numbered(0, 4000)
+    chosen: dict[str, tuple[dict[str, Any], Callable[[int], bool]]] = {
+        "filter": ({"filter": "data >= 3990"}, lambda n: n >= 3990),
+        "partition": ({"partition": 1}, lambda n: n % 2 == 1),
+        "both": ({"filter": "data < 10", "partition": 0}, lambda n: n < 10 and n % 2 == 0),
+        "key": ({"key": "k"}, lambda n: True),
+        "nobody's key": ({"key": "l"}, lambda n: False),
+    }
+    async with serve(ring_bytes=20_000, heartbeat_s=0.1) as url, talking(url, feed) as talk:
+        for name, (choice, _) in chosen.items():
+            await talk.say("subscribe", id=name, offset="-1", credit=ALL_CREDIT, **choice)
+        await asyncio.to_thread(numbered, 4000, 4100)
+        for name, (_, wanted) in chosen.items():
+            expected = [n for n in range(4100) if wanted(n)]
+            assert sorted(await talk.values(len(expected), name)) == expected
+        # Nothing of this is wanted, and whoever comes again from there begins after it.
+        await asyncio.to_thread(write, feed, [b"-1"], partition=1, key=b"m")
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/v1/feeds/{feed}") as answer:
+            end = (await answer.json())["next_offset"]
+        while (await talk.hear("up_to_date", "nobody's key"))["offset"] != end:
+            pass
+        assert talk.seen("nobody's key") == []
 
 
 async def test_several_feeds_on_one_socket_and_one_of_them_left(
@@ -124,6 +155,9 @@ async def test_who_is_up_to_date_is_told_so_though_there_is_no_event(make_feed: 
         ('{"type":"subscribe","id":"a","credit":{"events":true}}', 400, "does not fit"),
         ('{"type":"subscribe","id":"a","offset":"nonsense"}', 400, "offset"),
         ('{"type":"subscribe","id":"a","feed":"nobody"}', 404, "nobody"),
+        ('{"type":"subscribe","id":"a","filter":"data >"}', 400, "does not fit"),
+        ('{"type":"subscribe","id":"a","partition":-1}', 400, "does not fit"),
+        ('{"type":"subscribe","id":"a","partition":7}', 400, "partition"),
         ('{"type":"subscribe","id":"here"}', 409, "here"),
         ('{"type":"unsubscribe","id":"a"}', 404, "No subscription a"),
         ('{"type":"credit","id":"a","events":1}', 404, "No subscription a"),
@@ -250,9 +284,9 @@ async def test_a_client_that_does_not_read_costs_little_is_kept_and_gets_all_lat
     feed = make_feed()
     total, padding = 20_000, "x" * 300
     async with serve(ring_bytes=200_000) as url, talking(url, feed) as quick, talking(url, feed) as slow:
-        await slow.say("subscribe", id="a", credit=ALL)
+        await slow.say("subscribe", id="a", credit=ALL_CREDIT)
         await slow.hear("up_to_date")
-        await quick.say("subscribe", id="a", credit=ALL)
+        await quick.say("subscribe", id="a", credit=ALL_CREDIT)
         await quick.hear("up_to_date")
         for start in range(0, total, 500):
             await asyncio.to_thread(write, feed, [orjson.dumps([n, padding]) for n in range(start, start + 500)])

@@ -61,7 +61,7 @@ class FakeMessage:
 def feed_in_memory(keys: Sequence[bytes | None]) -> FeedLog:
     """One partition, all of it in the ring: a record for each key."""
     nothing: Any = None
-    log = FeedLog(Entry(FEED, JsonCodec()), TopicIdentity("orders", "id", 1), [0], nothing, nothing, 2**24)
+    log = FeedLog(Entry(FEED, JsonCodec()), TopicIdentity("orders", "id", 1), [0], nothing, nothing, 2**24, nothing)
     for offset, key in enumerate(keys):
         log.rings[0].append(Record(cast("Any", FakeMessage(offset, key)), 0, offset))
     return log
