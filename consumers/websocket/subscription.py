@@ -49,6 +49,7 @@ class Subscription:
         self._send = send
         self._is_full = is_full
         self._flush_s = flush_s
+        self._sent_s = 0.0
         self._credit = Credit(asked.credit.events, asked.credit.bytes)
         self._woken = asyncio.Event()
         self._log: SelectedLog | None = None
@@ -140,7 +141,8 @@ class Subscription:
                 told = True
                 self._tell_up_to_date()
             if await log.wait(self._position, WAIT_S):
-                await asyncio.sleep(self._flush_s)
+                # What comes after a pause goes at once; what comes soon after that is collected.
+                await asyncio.sleep(self._sent_s + self._flush_s - time.monotonic())
 
     async def _may_send(self) -> None:
         while self._credit.is_short or self._is_full():
@@ -163,6 +165,7 @@ class Subscription:
         head = {"type": "events", "id": self.id, "offset": self.offset, "up_to_date": up_to_date}
         message = orjson.dumps(head)[:-1] + b',"events":[' + b",".join(events[:count]) + b"]}"
         self._send(message)
+        self._sent_s = time.monotonic()
         metrics.events_out.labels(self.feed, MODE).inc(count)
         metrics.bytes_out.labels(self.feed, MODE).inc(len(message))
         if up_to_date:
