@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import secrets
 import socket
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+
+OWN_PORTS = range(15_000, 32_000)
+"""Below those that systems take for outgoing connections: from 32768 on under Linux, from 49152 on elsewhere."""
 
 
 def node_properties(
@@ -47,8 +52,12 @@ def new_cluster_id() -> str:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback interface that nobody listens on at this moment.
+
+    Not one of those that the system takes for outgoing connections: until it is listened on, one of them might be.
+    """
+    while True:
+        port = secrets.choice(OWN_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
