@@ -13,8 +13,10 @@ from typing import cast
 
 from aiohttp import web
 
+from headrace.access.principal import Everybody
 from headrace.consumers.core.position import Position
 from headrace.consumers.read_request import Slow
+from headrace.consumers.toll import Toll
 
 
 class Ending(enum.Enum):
@@ -36,6 +38,8 @@ class Follower(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_socket_full",
+        "_toll",
         "closes_at_s",
         "full",
         "full_since_s",
@@ -54,7 +58,8 @@ class Follower(asyncio.Protocol):
         self.slow = slow
         self.since_s = time.time()
         self.full_since_s = 0.0
-        self.full = self.is_behind = False
+        self.full = self.is_behind = self._socket_full = False
+        self._toll: Toll | None = None
         self.transport: asyncio.Transport | None = None
         self.on_change: Callable[[Follower], None] | None = None
         self.on_close: Callable[[], None] | None = None
@@ -74,11 +79,24 @@ class Follower(asyncio.Protocol):
         """False once the client is gone."""
         return self.transport is not None and not self.transport.is_closing()
 
+    def meter(self, principal: Everybody) -> None:
+        """Charge whoever opened the connection for what it is sent, where there are quotas."""
+        if principal.metered:
+            self._toll = Toll(principal, self._weigh)
+
     def write(self, chunk: bytes, position: Position) -> None:
-        """Send a chunk, after which the client stands at `position`."""
+        """Send a chunk, after which the client stands at `position`. Events are counted by how far that moves."""
         if self.transport is not None:
             self.transport.write(chunk)
-            self.position = position
+            before, self.position = self.position, position
+            if self._toll is not None:
+                self.charge(max(0, sum(position) - sum(before)), len(chunk))
+
+    def charge(self, events: int, size_bytes: int) -> None:
+        """Charge for events that passed, in so many bytes: while something is owed, it is as if it were full."""
+        if self._toll is not None:
+            self._toll.charge(events, size_bytes)
+            self._weigh()
 
     def end(self, why: Ending) -> None:
         """Close once what was written is sent."""
@@ -102,14 +120,22 @@ class Follower(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The socket's buffer is full: stop feeding it; it goes on from its position later."""
-        self.full = self.is_behind = True
-        self.full_since_s = time.time()
-        self._changed()
+        self._socket_full = True
+        self._weigh()
 
     def resume_writing(self) -> None:
         """The client took what was sent."""
-        self.full = False
-        self._changed()
+        self._socket_full = False
+        self._weigh()
+
+    def _weigh(self) -> None:
+        full = self._socket_full or (self._toll is not None and self._toll.owed)
+        if full != self.full:
+            self.full = full
+            if full:
+                self.is_behind = True
+                self.full_since_s = time.time()
+            self._changed()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""

@@ -22,7 +22,6 @@ from headrace.consumers.fan_out import Frames
 from headrace.consumers.fan_outs import FanOuts, planned_end_s
 from headrace.consumers.follower import Ending, Follower
 from headrace.consumers.following import Following
-from headrace.consumers.metered_follower import MeteredFollower
 from headrace.consumers.read_request import ReadRequest
 from headrace.consumers.selected_log import SelectedLog
 from headrace.consumers.stream_cursor import least_cursor, next_cursor
@@ -58,11 +57,8 @@ class ServerSentEvents:
             raise ConnectionResetError
         principal = principal_of(request)
         closes_at_s = planned_end_s(self._settings.live_s)
-        follower = (
-            MeteredFollower(position, closes_at_s, principal, read.slow)
-            if principal.metered
-            else Follower(position, closes_at_s, read.slow)
-        )
+        follower = Follower(position, closes_at_s, read.slow)
+        follower.meter(principal)
         request.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         follower.take_over(request, begin)
         follower.on_close = principal.on_end(lambda: follower.cut(Ending.UNAUTHORIZED))

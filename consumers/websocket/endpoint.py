@@ -87,7 +87,9 @@ class WebSockets:
         self._sessions[socket] = None
         request.transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         socket.take_over(request, agreed.head(**headers))
-        socket.on_close = principal_of(request).on_end(lambda: self._revoked(socket))
+        principal = principal_of(request)
+        socket.meter(principal)
+        socket.on_close = principal.on_end(lambda: self._revoked(socket))
         return socket
 
     def _allowed(self, principal: Everybody) -> tuple[OpenLog, Publish | None]:

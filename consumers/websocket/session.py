@@ -111,9 +111,11 @@ class Session:
             for subscription, _ in self._subscriptions.values():
                 subscription.wake()
 
-    def _send(self, message: bytes) -> None:
+    def _send(self, message: bytes, events: int = 0) -> None:
         self._sent_s = time.monotonic()
         self._socket.send(Opcode.TEXT, message)
+        if events:
+            self._socket.charge(events, 0)
 
     def _tell(self, kind: str, **members: Any) -> None:
         self._send(orjson.dumps({"type": kind, **members}))
@@ -181,6 +183,7 @@ class Session:
         if self._publish is None:
             detail = "This service only reads: publish at a gateway, or by POST where events are taken."
             raise _refused(asked.id, HTTPStatus.METHOD_NOT_ALLOWED, detail)
+        self._socket.charge(len(asked.events), size_bytes)
         self._to_publish.append((asked, size_bytes))
         self._waiting_bytes += size_bytes
         if self._waiting_bytes > MAX_WAITING_BYTES:

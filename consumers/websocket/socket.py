@@ -144,16 +144,13 @@ class Socket(Follower):
         if held and not self._holds and self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def pause_writing(self) -> None:
-        """The socket's buffer is full: it is neither fed nor listened to until the client took some."""
-        if not self._closing:
+    def _weigh(self) -> None:
+        """Where it takes no more, it is not listened to either, until it has taken some, or owes nothing any more."""
+        super()._weigh()
+        if not self.full:
+            self.release(FULL)
+        elif not self._closing:
             self.hold(FULL)
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """The client took what was sent."""
-        self.release(FULL)
-        super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""

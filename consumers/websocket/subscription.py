@@ -31,18 +31,17 @@ FRAME_BYTES = 256 * 1024
 WAIT_S = 60.0
 
 OpenLog = Callable[[str], Awaitable[FeedLog]]
+Send = Callable[[bytes, int], None]
 
 
 class Subscription:
     """Reads when there is credit and the client takes what it is sent; until then it is a position.
 
-    `send` takes a text message. `is_full` says whether the socket's buffer is; after it has changed, `wake` is to be
-    called.
+    `send` takes a text message, and how many events it holds. `is_full` says whether the socket's buffer is; after it
+    has changed, `wake` is to be called.
     """
 
-    def __init__(
-        self, asked: Subscribe, feed: str, send: Callable[[bytes], None], is_full: Callable[[], bool], flush_s: float
-    ) -> None:
+    def __init__(self, asked: Subscribe, feed: str, send: Send, is_full: Callable[[], bool], flush_s: float) -> None:
         self.id = asked.id
         self.feed = feed
         self._asked = asked
@@ -164,7 +163,7 @@ class Subscription:
         self._told = self._position
         head = {"type": "events", "id": self.id, "offset": self.offset, "up_to_date": up_to_date}
         message = orjson.dumps(head)[:-1] + b',"events":[' + b",".join(events[:count]) + b"]}"
-        self._send(message)
+        self._send(message, count)
         self._sent_s = time.monotonic()
         metrics.events_out.labels(self.feed, MODE).inc(count)
         metrics.bytes_out.labels(self.feed, MODE).inc(len(message))
@@ -177,4 +176,4 @@ class Subscription:
         self._tell("up_to_date", offset=self.offset)
 
     def _tell(self, kind: str, **members: Any) -> None:
-        self._send(orjson.dumps({"type": kind, "id": self.id, **members}))
+        self._send(orjson.dumps({"type": kind, "id": self.id, **members}), 0)

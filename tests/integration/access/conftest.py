@@ -106,8 +106,8 @@ async def running_gateway(kafka: str, feeds: Path, **settings: Any) -> AsyncIter
     )
     catalogue = load_catalogue(chosen)
     streams = Streams(chosen)
-    reading = Reading(chosen, catalogue, streams=streams)
     ingest = Ingest(chosen, catalogue, streams)
+    reading = Reading(chosen, catalogue, ingest.publish, streams)
     subscriptions = Subscriptions(chosen, reading)
     parts = [*access_parts(chosen), streams, ingest, reading, subscriptions, Documentation(chosen, catalogue)]
     async with (

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.waiting import until
 
 helpers: Any = importlib.import_module("integration.access.conftest")
@@ -91,6 +92,51 @@ async def test_a_stream_is_fed_at_the_rate_of_its_quota_and_loses_nothing(gatewa
         # Of 30 events 10 were saved up: the next one comes when the other 20 are paid for.
         assert time.monotonic() - started_s > 1.9
         assert [received.count(f'"0-{i}"'.encode()) for i in range(30)] == [1] * 30
+
+
+@pytest.mark.parametrize("subprotocol", [None, "headrace.v1"])
+async def test_a_websocket_is_fed_at_the_rate_of_its_quota_and_loses_nothing(
+    gateway: Any, keys: Any, subprotocol: str | None
+) -> None:
+    writer, key = await keys.make("publish:*"), await keys.make("read:*", events_per_s=10)
+    await until_known(gateway, writer)
+    await until_known(gateway, key)
+    protocols = (subprotocol,) if subprotocol else ()
+    path = EVENTS if subprotocol else f"{EVENTS}?offset=now"
+    async with gateway.session.ws_connect(
+        f"{gateway.url}{path}", protocols=protocols, headers={"X-API-Key": key}
+    ) as socket:
+        if subprotocol:
+            await socket.send_json({"type": "subscribe", "id": "one", "offset": "now"})
+            while (await socket.receive_json(timeout=15))["type"] != "up_to_date":
+                pass
+        started_s = time.monotonic()
+        await gateway.call("POST", EVENTS, writer, json=[{"metered": f"{subprotocol}-{i}"} for i in range(30)])
+        received = ""
+        while received.count('"metered"') < 30:
+            received += await socket.receive_str(timeout=15)
+        await gateway.call("POST", EVENTS, writer, json={"metered": "last"})
+        while '"last"' not in received:
+            received += await socket.receive_str(timeout=15)
+        # Of 30 events 10 were saved up: the next one comes when the other 20 are paid for.
+        assert time.monotonic() - started_s > 1.9
+        assert [received.count(f'"{subprotocol}-{i}"') for i in range(30)] == [1] * 30
+
+
+async def test_what_is_published_on_a_websocket_is_paid_for(gateway: Any, keys: Any) -> None:
+    key = await keys.make("read:*", "publish:*", events_per_s=10)
+    await until_known(gateway, key)
+    async with gateway.session.ws_connect(
+        f"{gateway.url}{EVENTS}", protocols=("headrace.v1",), headers={"X-API-Key": key}
+    ) as socket:
+        started_s = time.monotonic()
+        for number in range(2):
+            events = [{"specversion": "1.0", "id": f"{number}-{i}", "type": "t", "source": "/s"} for i in range(25)]
+            await socket.send_json({"type": "publish", "id": str(number), "events": events})
+            answer = await socket.receive_json(timeout=15)
+            assert (answer["type"], answer["id"]) == ("published", str(number)), answer
+        # Of the first 25 events 10 were saved up: the second frame is read when the other 15 are paid for.
+        assert time.monotonic() - started_s > 1.4
 
 
 async def test_an_address_has_quotas_of_its_own_also_without_a_key(kafka: str, feeds: Path) -> None:
