@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import zlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from support.running import service
 from support.waiting import until
 
 from headrace import metrics
+from headrace.consumers.fan_out import FanOut
 from headrace.consumers.reading import Reading
 from headrace.schemas.catalogue import load_catalogue
 from headrace.settings import ServeSettings
@@ -208,6 +210,9 @@ async def test_a_slow_client_may_be_told_to_go_with_where_to_go_on(
     feed = make_feed()
     async with serve(slow_s=0.1) as url, stalled(http, url, feed, write, "slow=disconnect") as (reader, written):
         closed = metrics.followers.labels(feed, "sse")._value
+        [fan_out] = [o for o in gc.get_objects() if isinstance(o, FanOut) and o._log.entry.feed.name == feed]
+        # Not read before it is told to go: it might be slow no more by then.
+        await until(lambda: not any(one.connection.open for one in fan_out.following()))
         stream, received = Stream(), await reader.read(-1)  # to the end: it is closed
         for block in received.decode().split("\n\n"):
             stream.take(block)

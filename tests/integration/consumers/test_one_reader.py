@@ -252,7 +252,7 @@ def test_one_reader_sees_exactly_the_log_whatever_it_does(
     monkeypatch.setattr(tail, "WATCH_S", 0.5)
     monkeypatch.setattr(endpoint, "CLOSE_WAIT_S", 0.5)
     chosen = settings(
-        max_examples=EXAMPLES or 5,
+        max_examples=EXAMPLES or 6,
         stateful_step_count=STEPS,
         deadline=None,
         derandomize=not EXAMPLES,
