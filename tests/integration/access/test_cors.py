@@ -54,7 +54,7 @@ async def test_an_sse_answer_has_the_headers_too(kafka: str, feeds: Path) -> Non
         async with gateway.session.get(url, headers=headers) as answer:
             assert answer.headers["Access-Control-Allow-Origin"] == "*"
             assert answer.headers["Content-Type"] == "text/event-stream"
-            assert answer.headers["Cache-Control"] == "no-store"
+            assert answer.headers["Cache-Control"] == "no-cache, no-store"
             assert await answer.content.readuntil(b"event: control")
 
 
