@@ -41,7 +41,14 @@ async def test_a_page_of_another_origin_is_told_nothing(shared: Any) -> None:
 async def test_pages_may_read_positions_and_also_why_they_were_refused(shared: Any, keys: Any) -> None:
     status, headers, _ = await shared.call("GET", EVENTS, headers={"Origin": APP})
     assert (status, headers["Access-Control-Allow-Origin"]) == (401, APP)
-    for name in ("Stream-Next-Offset", "ETag", "RateLimit", "Retry-After", "WWW-Authenticate"):
+    for name in (
+        "Stream-Next-Offset",
+        "Stream-SSE-Data-Encoding",
+        "ETag",
+        "RateLimit",
+        "Retry-After",
+        "WWW-Authenticate",
+    ):
         assert name in headers["Access-Control-Expose-Headers"]
     assert "Access-Control-Allow-Credentials" not in headers
 
