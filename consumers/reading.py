@@ -30,6 +30,7 @@ from headrace.http.problems import Problem
 from headrace.kafka.admin import admin_client
 from headrace.kafka.offsets import UnknownTopic
 from headrace.openapi.operation import Operation
+from headrace.openapi.second_url import EVENTS_URL, STREAM_URL
 from headrace.schemas.catalogue import Catalogue, Entry
 from headrace.schemas.codec import AvroCodec
 from headrace.settings import ServeSettings
@@ -67,7 +68,7 @@ class Reading:
             web.get("/v1/feeds/{feed}", self._describe),
             *(
                 route
-                for path in ("/v1/feeds/{feed}/events", "/v1/stream/{feed}")
+                for path in (EVENTS_URL, STREAM_URL)
                 for route in (web.get(path, self._events, allow_head=False), web.head(path, self._head))
             ),
             web.get("/v1/followers", self._followers),

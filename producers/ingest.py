@@ -21,10 +21,11 @@ from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import Ack, Outgoing, ProducerBridge, QueueFull
 from headrace.kafka.topics import ensure_topics, keyless_partition
 from headrace.openapi.operation import Operation
+from headrace.openapi.second_url import EVENTS_URL, STREAM_URL
 from headrace.producers.body import read_body
 from headrace.producers.idempotency import IdempotencyKeys
 from headrace.producers.incoming import Incoming, Parsed, Rejected, cloud_events, idempotency_key, parse
-from headrace.producers.operations import OPERATIONS
+from headrace.producers.operations import events, streams
 from headrace.producers.streams import StreamWriting, read_only
 from headrace.schemas.catalogue import Catalogue, Entry
 from headrace.schemas.codec import InvalidData
@@ -52,18 +53,17 @@ class Ingest:
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Appending to a feed; making and removing streams, which are feeds under a second name."""
-        events, stream = "/v1/feeds/{feed}/events", "/v1/stream/{feed}"
         if self._streams is None:
-            return [web.post(events, self._post)]
+            return [web.post(EVENTS_URL, self._post)]
         return [
             route
-            for path in (events, stream)
+            for path in (EVENTS_URL, STREAM_URL)
             for route in (web.post(path, self._post), web.put(path, self._put), web.delete(path, self._delete))
         ]
 
     def operations(self) -> Iterable[Operation]:
         """What is to be said of it."""
-        return OPERATIONS
+        return (events.WRITE_EVENTS,) if self._streams is None else (events.WRITE_EVENTS, *streams.OPERATIONS)
 
     async def start(self) -> None:
         """Connect to Kafka, and make the topics that are missing."""

@@ -85,6 +85,7 @@ class StreamWriting:
         return web.Response(status=HTTPStatus.NO_CONTENT, headers=HEADERS)
 
     async def _append(self, request: web.Request) -> Append:
+        _refuse_idempotency_key(request)
         kind, close = media_type(request), closes(request)
         seq, producer = stream_seq(request), producer_seq(request)
         body = await read_body(request, self._settings.max_body_bytes)
@@ -116,6 +117,16 @@ def read_only(name: str) -> Problem:
         f"{name} is defined by a file: it is made and removed with that file, not over HTTP.",
         headers={"Allow": "GET, HEAD, POST"},
     )
+
+
+def _refuse_idempotency_key(request: web.Request) -> None:
+    """Raise `Problem` 400 where a request relies on what streams do not do."""
+    if "Idempotency-Key" in request.headers:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "Idempotency-Key is for feeds that a file defines: here Producer-Id, Producer-Epoch and Producer-Seq make "
+            "a retry harmless.",
+        )
 
 
 def _standing(stream: Stream) -> dict[str, str]:

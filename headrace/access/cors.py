@@ -15,6 +15,7 @@ EXPOSED = ", ".join(
         "Stream-Up-To-Date",
         "Stream-Cursor",
         "Stream-Closed",
+        "Stream-SSE-Data-Encoding",
         "Stream-Seq",
         "Stream-TTL",
         "Stream-Expires-At",

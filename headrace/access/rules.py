@@ -89,10 +89,10 @@ def is_free(path: str) -> bool:
 
 
 def rule_of(method: str, resource: web.AbstractResource | None) -> Rule | None:
-    """The rule of a route; that of GET stands for HEAD, too. None where there is none, or no such route."""
-    if resource is None:
-        return None
-    found = RULES.get((method, resource.canonical))
-    if found is None and method == "HEAD":
-        found = RULES.get(("GET", resource.canonical))
-    return found
+    """The rule of a route. None where there is none, or no such route."""
+    return None if resource is None else rule_at(method, resource.canonical)
+
+
+def rule_at(method: str, path: str) -> Rule | None:
+    """The rule of a route by its pattern; that of GET stands for HEAD, too."""
+    return RULES.get(("GET" if method == "HEAD" else method, path))

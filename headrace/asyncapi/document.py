@@ -18,7 +18,8 @@ from headrace.schemas.cloud_event import CloudEvent
 Json = dict[str, Any]
 DESCRIPTION = (
     "Feeds of events, each a Kafka topic. Over HTTP their events are CloudEvents in JSON; in Kafka, CloudEvents in "
-    "binary mode, with Avro in Confluent's wire format where the feed has a schema. `/openapi.json` tells the rest."
+    "binary mode, with Avro in Confluent's wire format where the feed has a schema. Streams, which clients make by "
+    "PUT, are left out. `/openapi.json` tells the rest."
 )
 
 

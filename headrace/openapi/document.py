@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from headrace import __version__
-from headrace.access.rules import RULES
+from headrace.access.rules import rule_at
 from headrace.http.problems import ProblemDetails
 from headrace.openapi.operation import Answer, Content, Operation, Parameter
 from headrace.openapi.security import SECURITY_SCHEMES, refusals, requirements
@@ -61,7 +61,8 @@ def _used(operations: Iterable[Operation]) -> Iterable[tuple[Any, Use]]:
 
 
 def _operation(operation: Operation, shapes: Shapes, with_access: bool) -> Json:
-    rule = RULES[operation.method, operation.path]
+    rule = rule_at(operation.method, operation.path)
+    assert rule is not None, "headrace/access/rules.py says who may call what"
     said: Json = {"operationId": operation.name, "tags": [operation.tag.title], "summary": operation.summary}
     if operation.description:
         said["description"] = operation.description
@@ -75,9 +76,11 @@ def _operation(operation: Operation, shapes: Shapes, with_access: bool) -> Json:
     problems = {**operation.problems, 500: SERVER_ERROR}
     if with_access:
         said["security"] = requirements(rule)
-        problems = {**refusals(rule), **problems}
+        for status, when in refusals(rule).items():
+            problems[status] = f"{when} {problems[status]}" if status in problems else when
     answers = {status: _answer(answer, shapes) for status, answer in operation.answers.items()}
-    answers |= {status: _problem(status, when, shapes) for status, when in problems.items()}
+    headers = operation.problem_headers
+    answers |= {status: _problem(status, when, headers.get(status, {}), shapes) for status, when in problems.items()}
     said["responses"] = {str(status): answers[status] for status in sorted(answers)}
     return said
 
@@ -116,10 +119,9 @@ def _answer(answer: Answer, shapes: Shapes) -> Json:
     return said
 
 
-def _problem(status: int, when: str, shapes: Shapes) -> Json:
-    said = _answer(Answer(when, {PROBLEM: Content(ProblemDetails)}), shapes)
+def _problem(status: int, when: str, headers: Mapping[str, str], shapes: Shapes) -> Json:
+    said = _answer(Answer(when, {PROBLEM: Content(ProblemDetails)}, headers), shapes)
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        said["headers"] = {
-            "Retry-After": {"description": "When to ask again, in seconds.", "schema": {"type": "integer"}}
-        }
+        retry_after = {"description": "When to ask again, in seconds.", "schema": {"type": "integer"}}
+        said["headers"] = {**said.get("headers", {}), "Retry-After": retry_after}
     return said

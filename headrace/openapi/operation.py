@@ -9,6 +9,8 @@ from typing import Any, Literal
 from headrace.openapi.tags import Tag
 
 JSON = "application/json"
+ANY = "*/*"
+"""Every media type that is not named beside it."""
 
 JsonSchema = Mapping[str, Any]
 Shape = Any
@@ -52,7 +54,8 @@ class Operation:
 
     `path` is the route's pattern as aiohttp has it. `name` is unique, and what generated clients call their method.
     `body` is by media type. `problems` says for each status of a problem when it is answered; those of access (401,
-    403, 429) and 500 are not among them: they are the same for all.
+    403, 429) and 500 are not among them: they are the same for all. `problem_headers` are what the headers of problems
+    say, by status, besides `Retry-After`.
     """
 
     method: str
@@ -66,6 +69,7 @@ class Operation:
     body: Mapping[str, Content] = field(default_factory=dict)
     body_is_required: bool = True
     problems: Mapping[int, str] = field(default_factory=dict)
+    problem_headers: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
 
 def answer(description: str, shape: Shape, example: Any = None, headers: Mapping[str, str] | None = None) -> Answer:

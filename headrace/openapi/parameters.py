@@ -6,7 +6,7 @@ from headrace.openapi.operation import Parameter, one_of
 
 FEED = Parameter(
     "feed",
-    "The feed's name: its definition's file without `.toml`, or that with `.dead` for its dead letters.",
+    "The feed's name: its definition's file without `.toml`, or that with `.dead` for its dead letters; or a stream's.",
     {"type": "string", "pattern": r"^[A-Za-z0-9._-]{1,249}$"},
     "path",
     example="flights.airlines",

@@ -13,6 +13,11 @@ class Tag(enum.Enum):
         "The events of a feed, in every way to have them: pages, long poll, server-sent events, WebSocket.",
     )
     WRITING = ("Writing", "Events into a feed. The answer comes when Kafka has them on all in-sync replicas.")
+    STREAMS = (
+        "Streams",
+        "Feeds that clients make by one PUT, at the URL that clients of Durable Streams 1.0 use. All other feeds can "
+        "be read and written there, too.",
+    )
     FEEDS = ("Feeds", "Which feeds there are, what their events look like, and who follows them.")
     SUBSCRIPTIONS = (
         "Subscriptions",

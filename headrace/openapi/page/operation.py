@@ -84,7 +84,9 @@ def _call(method: str, path: str, said: Json) -> Html:
         elif parameter["in"] == "query" and example is not None:
             query.append(f"{parameter['name']}={quote(str(example), safe=':')}")
     url = f'"$URL{path}{"?" + "&".join(query) if query else ""}"'
-    lines = [f"curl {url}" if method in ("GET", "POST") else f"curl -X {method} {url}"]
+    # Told to send HEAD as any other method, curl would wait for a body.
+    asked = {"GET": "curl", "POST": "curl", "HEAD": "curl -I"}.get(method, f"curl -X {method}")
+    lines = [f"{asked} {url}"]
     media_type, body = _example(said.get("requestBody"))
     if body is not None:
         lines += [f"-H 'Content-Type: {media_type}'", f"-d {shlex.quote(body)}"]
@@ -114,9 +116,11 @@ def _answers(responses: Json) -> Html:
         if forms:
             details.append(element("p", join(forms, ", "), class_="kind"))
         headers = [
-            join([code(name), text(": "), line(of["description"])]) for name, of in said.get("headers", {}).items()
+            join([code(name), text(": "), line(of["description"])])
+            for name, of in said.get("headers", {}).items()
+            if name != "Retry-After"  # which the descriptions tell of
         ]
-        if headers and int(status) < 400:
+        if headers:
             details.append(element("ul", *(element("li", header) for header in headers), class_="headers"))
         name = join([element("span", text(status), class_=f"status s{status[0]}"), text(f" {phrase}")])
         made.append(element("div", element("dt", name), element("dd", *details)))

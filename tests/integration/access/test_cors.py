@@ -41,7 +41,14 @@ async def test_a_page_of_another_origin_is_told_nothing(shared: Any) -> None:
 async def test_pages_may_read_positions_and_also_why_they_were_refused(shared: Any, keys: Any) -> None:
     status, headers, _ = await shared.call("GET", EVENTS, headers={"Origin": APP})
     assert (status, headers["Access-Control-Allow-Origin"]) == (401, APP)
-    for name in ("Stream-Next-Offset", "ETag", "RateLimit", "Retry-After", "WWW-Authenticate"):
+    for name in (
+        "Stream-Next-Offset",
+        "Stream-SSE-Data-Encoding",
+        "ETag",
+        "RateLimit",
+        "Retry-After",
+        "WWW-Authenticate",
+    ):
         assert name in headers["Access-Control-Expose-Headers"]
     assert "Access-Control-Allow-Credentials" not in headers
 
@@ -54,7 +61,7 @@ async def test_an_sse_answer_has_the_headers_too(kafka: str, feeds: Path) -> Non
         async with gateway.session.get(url, headers=headers) as answer:
             assert answer.headers["Access-Control-Allow-Origin"] == "*"
             assert answer.headers["Content-Type"] == "text/event-stream"
-            assert answer.headers["Cache-Control"] == "no-store"
+            assert answer.headers["Cache-Control"] == "no-cache, no-store"
             assert await answer.content.readuntil(b"event: control")
 
 

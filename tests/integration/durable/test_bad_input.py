@@ -70,6 +70,7 @@ async def test_partitions_are_few(gateway: Any, query: str) -> None:
         (b"x", {**TEXT, **PRODUCER, "Producer_Seq": "-1"}, 400, "Producer-Seq"),
         (b"x", {**TEXT, **PRODUCER, "Producer_Epoch": "9007199254740992"}, 400, "Producer-Epoch"),
         (b"x", {**TEXT, "Producer_Id": "p"}, 400, "together"),
+        (b"x", {**TEXT, "Idempotency_Key": "k"}, 400, "Producer-Id"),
         (b"x" * 100_001, TEXT, 413, "in parts"),
         (b"[" + b"1," * 10_000 + b"1]", JSON, 413, "at a time"),
         (b"x", {**TEXT, "Content_Encoding": "br"}, 415, "gzip"),

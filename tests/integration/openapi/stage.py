@@ -1,4 +1,4 @@
-"""A gateway and a relay as users start them, with subscriptions for what is asked of them."""
+"""A gateway and a relay as users start them, with subscriptions and streams for what is asked of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 from faults.services import Service, steady_port
-from integration.openapi.hooks import CHANGED, ENDED, PULLED, PUSHED
+from integration.openapi.hooks import BYTES, CHANGED, ENDED, PULLED, PUSHED, STREAM
 from support.feeds import write_feed
 from support.waiting import until
 
@@ -46,7 +46,7 @@ class Stage:
         return Service(name, [name], port, environ, directory / f"{name}.log")
 
     async def start(self) -> None:
-        """Both, one after the other, since each makes topics; then events, and subscriptions to them that run."""
+        """Both, one after the other, since each makes topics; then events, subscriptions that run, and streams."""
         for service in (self.gateway, self.relay):
             service.start()
             await service.ready()
@@ -56,9 +56,16 @@ class Stage:
             await self.call("POST", "/v1/subscriptions", {"feed": FEED, "name": name, "offset": "-1", **mode})
             await until(partial(self._runs, name))
         await self.call("PUT", f"/v1/subscriptions/{PULLED}/snapshots/before-release")
+        await self._make_stream(STREAM, "application/json", b'[{"say": "hello"}, {"say": "you"}]')
+        await self._make_stream(BYTES, "application/octet-stream", b"\x00\xff")
 
     async def _runs(self, name: str) -> bool:
         return (await self.call("GET", f"/v1/subscriptions/{name}"))["status"] is not None
+
+    async def _make_stream(self, name: str, media_type: str, body: bytes) -> None:
+        headers = {**self.credential, "Content-Type": media_type}
+        async with aiohttp.request("PUT", f"{self.gateway.url}/v1/stream/{name}", data=body, headers=headers) as answer:
+            assert answer.status == 201, await answer.text()
 
     async def stop(self) -> None:
         """Both."""

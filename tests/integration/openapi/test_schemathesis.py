@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from integration.openapi.hooks import OF_OPERATION, PULLED
+from integration.openapi.hooks import OF_OPERATION, PULLED, STREAM
 from integration.openapi.stage import Stage
 from yarl import URL
 
@@ -83,8 +83,8 @@ def _url(path: str, said: Json) -> URL:
     for parameter in said.get("parameters", ()):
         example = parameter.get("example")
         if parameter["in"] == "path":
-            if example == PULLED:
-                example = OF_OPERATION.get(said["operationId"], PULLED)
+            if example in (PULLED, STREAM):
+                example = OF_OPERATION.get(said["operationId"], example)
             path = path.replace(f"{{{parameter['name']}}}", str(example))
         elif parameter["in"] == "query" and example is not None:
             query[parameter["name"]] = str(example)

@@ -9,6 +9,7 @@ from aiohttp import web
 from openapi_spec_validator import validate
 from support.gateway import gateway_app
 
+from headrace.durable.streams import Streams
 from headrace.http.service import OPERATIONS, Part, build_app
 from headrace.openapi.document import openapi
 from headrace.openapi.documentation import Documentation
@@ -28,9 +29,15 @@ def document(gateway: web.Application) -> Any:
 
 
 def routes(app: web.Application) -> set[tuple[str, str]]:
-    """The routes of an application; that HEAD is answered where GET is needs no words."""
-    found = {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource is not None}
-    return {(method, path) for method, path in found if method != "HEAD" or ("GET", path) not in found}
+    """The routes of an application; that HEAD is answered as GET is, without the body, needs no words."""
+    found = {
+        (route.method, route.resource.canonical): route.handler
+        for route in app.router.routes()
+        if route.resource is not None
+    }
+    return {
+        (method, path) for (method, path), handler in found.items() if method != "HEAD" or found["GET", path] != handler
+    }
 
 
 async def test_every_route_is_described_and_nothing_else(gateway: web.Application) -> None:
@@ -39,10 +46,12 @@ async def test_every_route_is_described_and_nothing_else(gateway: web.Applicatio
     assert len(set(described)) == len(described)
 
 
-async def test_the_writing_half_describes_what_it_has() -> None:
+@pytest.mark.parametrize("with_streams", [False, True])
+async def test_the_writing_half_describes_what_it_has(with_streams: bool) -> None:
     settings = IngestSettings()
     catalogue = load_catalogue(settings)
-    parts: list[Part] = [Ingest(settings, catalogue), Documentation(settings, catalogue)]
+    streams = Streams(settings) if with_streams else None
+    parts: list[Part] = [Ingest(settings, catalogue, streams), Documentation(settings, catalogue)]
     app = build_app(parts)
     assert {(operation.method, operation.path) for operation in app[OPERATIONS]} == routes(app)
     validate(openapi(app[OPERATIONS], with_access=False))
@@ -59,7 +68,8 @@ async def test_where_access_is_open_nothing_is_said_of_keys() -> None:
     assert "securitySchemes" not in document["components"]
     for _, said in operations(document):
         assert "security" not in said
-        assert not {"401", "403", "429"} & set(said["responses"])
+        assert not {"401", "429"} & set(said["responses"])
+        assert "scope" not in said["responses"].get("403", {}).get("description", "")
 
 
 async def test_scopes_are_those_of_the_rules(document: Any) -> None:
@@ -69,6 +79,24 @@ async def test_scopes_are_those_of_the_rules(document: Any) -> None:
     write = paths["/v1/feeds/{feed}/events"]["post"]
     assert write["security"] == [{name: ["publish:{feed}"]} for name in ("bearer", "key")]
     assert paths["/healthz"]["get"]["security"] == []
+
+
+async def test_both_urls_of_a_feeds_events_have_the_same_said_of_them(document: Any) -> None:
+    events, stream = (document["paths"][path] for path in ("/v1/feeds/{feed}/events", "/v1/stream/{feed}"))
+    assert set(events) == set(stream) == {"get", "head", "post", "put", "delete"}
+    for method, said in stream.items():
+        other = events[method]
+        assert said["responses"] == other["responses"]
+        assert said["security"] == other["security"]
+        names, others = ([parameter["name"] for parameter in one["parameters"]] for one in (said, other))
+        assert names == others
+
+
+async def test_a_refusal_of_the_route_stands_beside_that_of_access(document: Any) -> None:
+    refused = document["paths"]["/v1/stream/{feed}"]["post"]["responses"]["403"]
+    assert "`publish:{feed}`" in refused["description"]
+    assert "higher epoch" in refused["description"]
+    assert set(refused["headers"]) == {"Producer-Epoch"}
 
 
 async def test_every_problem_is_told_as_one(document: Any) -> None:

@@ -71,6 +71,13 @@ async def test_every_link_leads_somewhere(reader: Reader) -> None:
     assert {"/openapi.json", "/asyncapi.json"} <= reader.links
 
 
+async def test_calls_and_headers_of_problems_are_told(document: Any) -> None:
+    html = page(document)
+    assert "curl -I &quot;$URL/v1/stream/chat-1&quot;" in html
+    assert "curl -X DELETE &quot;$URL/v1/stream/chat-1&quot;" in html
+    assert "<code>Producer-Expected-Seq</code>" in html
+
+
 async def test_nothing_is_fetched_and_nothing_runs(reader: Reader) -> None:
     assert not {"script", "img", "link", "iframe", "object"} & set(reader.elements)
     assert not {name for name in reader.attributes if name == "src" or name.startswith("on")}

@@ -14,6 +14,8 @@ from headrace.consumers import follower_list, read_request, subscription_list
 from headrace.consumers.operations import events, feeds, subscriptions
 from headrace.http.problems import Problem
 from headrace.openapi.operation import Operation
+from headrace.producers import stream_request
+from headrace.producers.operations import streams
 from headrace.settings import ServeSettings
 
 
@@ -44,15 +46,38 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     return query
 
 
-def described(operations: Iterable[Operation], name: str) -> set[str]:
+def described(operations: Iterable[Operation], name: str, place: str = "query") -> set[str]:
     (operation,) = (operation for operation in operations if operation.name == name)
-    return {parameter.name for parameter in operation.parameters if parameter.place == "query"}
+    return {parameter.name for parameter in operation.parameters if parameter.place == place}
 
 
 def test_of_reading(asked: Asked) -> None:
     settings = ServeSettings()
     read_request.parse(make_mocked_request("GET", "/"), settings)
     assert described(events.operations(settings), "read_events") == asked.names
+
+
+@pytest.fixture
+def asked_headers(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    headers = Asked()
+    monkeypatch.setattr(web.Request, "headers", headers)
+    return headers
+
+
+def test_of_making_a_stream(asked: Asked, asked_headers: Asked) -> None:
+    stream_request.wanted_stream(make_mocked_request("PUT", "/"), "chat-1")
+    assert described(streams.OPERATIONS, "create_stream") == asked.names
+    # Content-Type is no parameter in OpenAPI; the other is read with the body.
+    names = described(streams.OPERATIONS, "create_stream", "header") | {"Content-Type"}
+    assert names == asked_headers.names | {"Content-Encoding"}
+
+
+def test_of_appending_to_a_stream(asked_headers: Asked) -> None:
+    request = make_mocked_request("POST", "/")
+    for read in (stream_request.closes, stream_request.stream_seq, stream_request.producer_seq):
+        read(request)
+    others = {"Idempotency-Key", "Content-Encoding"}
+    assert described(streams.OPERATIONS, "append_to_stream", "header") == asked_headers.names | others
 
 
 def test_of_the_list_of_followers(asked: Asked) -> None:

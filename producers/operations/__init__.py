@@ -1,0 +1,1 @@
+"""The routes that write, for their callers: a file for each chapter."""
