@@ -15,6 +15,7 @@ from headrace.consumers.core.position import Position
 from headrace.consumers.frames import frame, framed_bytes
 from headrace.consumers.read_request import PAGE_BYTES, ReadRequest
 from headrace.consumers.selected_log import SelectedLog, first
+from headrace.http.browsers import FOR_BROWSERS
 
 SCANS = 20
 """Times that one request looks at `SCAN_EVENTS` events, where few or none of them are wanted."""
@@ -77,8 +78,7 @@ def headers(log: SelectedLog, batch: Batch) -> dict[str, str]:
     found = {
         "Stream-Next-Offset": log.feed_log.token(batch.position),
         "Vary": "Accept, Accept-Encoding",
-        "X-Content-Type-Options": "nosniff",
-        "Cross-Origin-Resource-Policy": "same-origin",
+        **FOR_BROWSERS,
     }
     if log.at_tail(batch.position):
         found["Stream-Up-To-Date"] = "true"

@@ -11,22 +11,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-import orjson
 from aiohttp import web
 
 from headrace.access.principal import principal_of
 from headrace.consumers.compression import stream_chunk, stream_start
-from headrace.consumers.core.feed_log import Batch, FeedLog
-from headrace.consumers.core.position import Position
+from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.fan_out import Frames
 from headrace.consumers.fan_outs import FanOuts, planned_end_s
 from headrace.consumers.follower import Ending, Follower
 from headrace.consumers.following import Following
 from headrace.consumers.read_request import ReadRequest
 from headrace.consumers.selected_log import SelectedLog
-from headrace.consumers.stream_cursor import least_cursor, next_cursor
+from headrace.consumers.sse_frames import SseFrames
+from headrace.consumers.stream_cursor import least_cursor
 from headrace.consumers.stream_events import StreamEvents
 from headrace.durable.media_type import is_text
+from headrace.http.browsers import FOR_BROWSERS
 from headrace.http.head import with_signals
 from headrace.http.problems import stopping
 from headrace.settings import ServeSettings
@@ -90,57 +90,23 @@ def _in_base64(feed_log: FeedLog) -> bool:
     return feed.is_stream and not is_text(feed.media_type)
 
 
-class SseFrames:
-    """Events of one feed as server-sent events, in a content coding where there is one."""
-
-    def __init__(self, feed_log: FeedLog, coding: str | None, least_cursor: int = 0) -> None:
-        self._log = feed_log
-        self._coding = coding
-        self._least_cursor = least_cursor
-        self.heartbeat = stream_chunk(b":\n\n", coding)
-
-    def chunk(self, batch: Batch, up_to_date: bool) -> bytes:
-        """A batch and the control event after it; only the control event where the batch is empty."""
-        return stream_chunk(frame(self._log, batch, up_to_date, self._least_cursor), self._coding)
-
-    def farewell(self, position: Position) -> bytes:
-        """The event `disconnect`: from where to go on."""
-        token = self._log.token(position)
-        said = orjson.dumps({"reason": "slow", "streamNextOffset": token})
-        return stream_chunk(b"id: %s\nevent: disconnect\ndata: %s\n\n" % (token.encode(), said), self._coding)
-
-
 def head(coding: str | None, *, in_base64: bool) -> bytes:
     """What an answer begins with; `in_base64` says that the data is."""
-    encoding = "" if coding is None else f"Content-Encoding: {coding}\r\n"
+    headers = dict(FOR_BROWSERS)
+    if coding is not None:
+        headers["Content-Encoding"] = coding
     if in_base64:
-        encoding += "Stream-SSE-Data-Encoding: base64\r\n"
+        headers["Stream-SSE-Data-Encoding"] = "base64"
+    added = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return (
         b"HTTP/1.1 200 OK\r\n"
         b"Content-Type: text/event-stream\r\n"
         b"Cache-Control: no-cache, no-store\r\n"
         b"Vary: Accept, Accept-Encoding\r\n"
         b"X-Accel-Buffering: no\r\n"
-        b"X-Content-Type-Options: nosniff\r\n"
-        b"Cross-Origin-Resource-Policy: same-origin\r\n"
         b"Connection: close\r\n"
-        + encoding.encode()
+        + added.encode()
         + b"\r\n"
         + stream_start(coding)
         + stream_chunk(b"retry: 1000\n\n", coding)
     )
-
-
-def frame(feed_log: FeedLog, batch: Batch, up_to_date: bool, least_cursor: int = 0) -> bytes:
-    """A batch and the control event after it; only the control event where the batch is empty."""
-    token = feed_log.token(batch.position)
-    cursor = str(max(next_cursor(None), least_cursor))
-    control: dict[str, object] = {"streamNextOffset": token, "streamCursor": cursor}
-    if up_to_date:
-        control["upToDate"] = True
-    end = b"event: control\ndata: " + orjson.dumps(control) + b"\n\n"
-    if not batch.records:
-        # The id also here: who began at `now` and came again before the first event would miss what came between.
-        return b"id: " + token.encode() + b"\n" + end
-    events = b",".join([feed_log.json(record) for record in batch.records])
-    return b"id: " + token.encode() + b"\nevent: data\ndata: [" + events + b"]\n\n" + end

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.durable.stream import Stream
+from headrace.http.browsers import FOR_BROWSERS
 
 
 async def answer(feed_log: FeedLog, stream: Stream | None) -> web.Response:
@@ -15,8 +16,7 @@ async def answer(feed_log: FeedLog, stream: Stream | None) -> web.Response:
         "Content-Type": feed_log.entry.feed.media_type,
         "Stream-Next-Offset": feed_log.token(feed_log.tail),
         "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-        "Cross-Origin-Resource-Policy": "same-origin",
+        **FOR_BROWSERS,
     }
     if stream is not None:
         if stream.ttl_s is not None:

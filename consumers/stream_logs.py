@@ -24,16 +24,14 @@ class StreamLogs:
 
     async def log(self, name: str) -> FeedLog:
         """The log of a stream as it is now. Raises `UnknownFeed`, `UnknownTopic`, `KafkaUnavailable`."""
-        stream = await self._streams.table.find(name)
-        if stream is None:
-            raise UnknownFeed(name)
-        found = await self._tail.log(name)
-        while found.topic.topic_id != stream.topic_id:
-            await self._tail.drop(found)  # of the stream that had this name before
+        while (stream := await self._streams.table.find(name)) is not None:
             found = await self._tail.log(name)
-        if stream.closed and found.closed_at is None:
-            found.close(stream.end)
-        return found
+            if found.topic.topic_id == stream.topic_id:
+                if stream.closed and found.closed_at is None:
+                    found.close(stream.end)
+                return found
+            await self._tail.drop(found)  # of the stream that had this name before
+        raise UnknownFeed(name)
 
     async def _keep(self) -> None:
         """Who follows a stream reads it all the time: it does not expire meanwhile."""

@@ -10,8 +10,10 @@ from confluent_kafka import KafkaException
 from headrace import metrics
 from headrace.access.principal import EVENTS
 from headrace.durable.append import Append, EpochBegins, Refused, SeqGap, StaleEpoch, StreamClosed
+from headrace.durable.removal import UnknownStream
 from headrace.durable.stream import Stream
-from headrace.durable.streams import Streams, UnknownStream
+from headrace.durable.streams import Streams
+from headrace.http.browsers import FOR_BROWSERS
 from headrace.http.problems import Problem, unavailable
 from headrace.producers.body import read_body
 from headrace.producers.messages import messages_of
@@ -19,11 +21,7 @@ from headrace.producers.stream_request import closes, media_type, producer_seq, 
 from headrace.schemas.feed import STREAMS
 from headrace.settings import IngestSettings
 
-HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+HEADERS = {"Cache-Control": "no-store", **FOR_BROWSERS}
 
 
 class StreamWriting:

@@ -19,7 +19,7 @@ PARTITIONS = 8
 """Streams of different ones are changed at the same time."""
 STREAMS = TopicSpec("headrace.streams", PARTITIONS, COMPACTED)
 
-RECENT = 8
+RECENT = 32
 """Transactions that a stream remembers: so many may be made by others before one learns what became of its own."""
 TOUCH_SHARE = 0.1
 """The share of its time to live by which a stream may live longer: touches in that time are one."""

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import structlog
-from confluent_kafka import KafkaException
 
 from headrace.durable.append import Append, Appended, check
 from headrace.durable.outcome import Outcome
-from headrace.durable.stream import Producer, Retired, Stream, Value, partition_of, producer_key, retired_key
+from headrace.durable.removal import Removal, UnknownStream
+from headrace.durable.stream import Producer, Stream, Value, partition_of, producer_key
 from headrace.durable.sweep import Sweep
 from headrace.durable.table import StreamTable, now_ms
 from headrace.http.still import Still
@@ -30,10 +30,6 @@ from headrace.settings import Settings
 log = structlog.get_logger(__name__)
 
 VISIBLE_S = 10.0
-
-
-class UnknownStream(Exception):
-    """No stream has this name, or it has expired."""
 
 
 class Streams(Still):
@@ -59,7 +55,8 @@ class Streams(Still):
         self._offsets = Offsets(self._admin)
         self._table = StreamTable(self._settings, self._admin)
         await self._table.load()
-        self._sweep = Sweep(self._table, self._expire, self._clear)
+        self._removal = Removal(self._table, self._admin)
+        self._sweep = Sweep(self._table, self._removal)
 
     def trouble(self) -> str | None:
         """Why streams could not be used now."""
@@ -89,7 +86,7 @@ class Streams(Still):
                 # Of its own id, it was written before, and no answer said so.
                 if present.id == new.id or not present.has_expired(now_ms()):
                     return present
-                self._retire(transaction, present)
+                self._removal.retire(transaction, present)
             made = new.changed(transaction.id)
             transaction.put(new.name, made)
             outcome.write(transaction, Appended(made, False, None))
@@ -153,38 +150,7 @@ class Streams(Still):
 
     async def delete(self, name: str) -> None:
         """Delete a stream; raises `UnknownStream`, `KafkaUnavailable`."""
-        await self._delete(name, expired=False)
-
-    async def _expire(self, name: str) -> None:
-        with contextlib.suppress(UnknownStream):
-            await self._delete(name, expired=True)
-
-    async def _delete(self, name: str, *, expired: bool) -> None:
-        def change(transaction: Transaction[Value]) -> Stream:
-            present = transaction.get(name)
-            if not isinstance(present, Stream) or present.has_expired(now_ms()) != expired:
-                raise UnknownStream(name)
-            self._retire(transaction, present)
-            transaction.put(name, None)
-            return present
-
-        deleted = await self.table.definitions.transact(partition_of(name), change)
-        await self._clear(retired_key(deleted), Retired(name, deleted.topic))
-
-    async def _clear(self, key: str, retired: Retired) -> None:
-        """Delete the topic of a stream that is no more, and forget that this was to do."""
-        try:
-            await delete_topic(self._admin, retired.topic)
-        except KafkaException as error:
-            # The next sweep tries again.
-            log.warning("stream_topic_not_deleted", topic=retired.topic, reason=str(error))
-            return
-        await self.table.definitions.change(key, lambda _: None, partition_of(retired.name))
-
-    def _retire(self, transaction: Transaction[Value], stream: Stream) -> None:
-        transaction.put(retired_key(stream), Retired(stream.name, stream.topic))
-        for key in self.table.producers.get(stream.id, ()):
-            transaction.put(key, None)
+        await self._removal.remove(name, expired=False)
 
     def touch(self, name: str) -> None:
         """Note that a stream was read: where it has a time to live, that begins anew."""

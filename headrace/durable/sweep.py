@@ -7,14 +7,15 @@ asks for an expired stream is told at once that there is none.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
 from random import uniform
 
 import structlog
 
 from headrace import metrics
-from headrace.durable.stream import Retired, Stream
+from headrace.durable.removal import Removal, UnknownStream
+from headrace.durable.stream import Stream
 from headrace.durable.table import StreamTable, now_ms
 
 log = structlog.get_logger(__name__)
@@ -25,17 +26,11 @@ LEFT_S = 10.0
 
 
 class Sweep:
-    """Calls `expire` with the names of expired streams, `clear` with topics that were left over and their keys."""
+    """Looks for something to clear away every two seconds."""
 
-    def __init__(
-        self,
-        table: StreamTable,
-        expire: Callable[[str], Awaitable[None]],
-        clear: Callable[[str, Retired], Awaitable[None]],
-    ) -> None:
+    def __init__(self, table: StreamTable, removal: Removal) -> None:
         self._table = table
-        self._expire = expire
-        self._clear = clear
+        self._removal = removal
         self._seen_s: dict[str, float] = {}
         self._task = asyncio.ensure_future(self._run())
 
@@ -52,12 +47,13 @@ class Sweep:
         for name in list(self._table.mortal):
             stream = self._table.definitions.get(name)
             if isinstance(stream, Stream) and stream.has_expired(now_ms()):
-                await self._expire(name)
+                with contextlib.suppress(UnknownStream):
+                    await self._removal.remove(name, expired=True)
         now_s = time.monotonic()
         self._seen_s = {key: self._seen_s.get(key, now_s) for key in self._table.retired}
         for key, retired in list(self._table.retired.items()):
             if now_s - self._seen_s.get(key, now_s) > LEFT_S:
-                await self._clear(key, retired)
+                await self._removal.clear(key, retired)
 
     async def close(self) -> None:
         """Stop."""

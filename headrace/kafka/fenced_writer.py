@@ -9,25 +9,20 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from random import random
 from typing import Any, Generic, TypeVar
 
-import structlog
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException
 
-from headrace.kafka.admin import CRITICAL
-from headrace.kafka.bridge import Ack, Outgoing
+from headrace.kafka.bridge import Outgoing
 from headrace.kafka.offsets import KafkaUnavailable
 from headrace.kafka.table import Table
 from headrace.kafka.transaction import Transaction
-
-log = structlog.get_logger(__name__)
+from headrace.kafka.transactional_producer import FENCED, TransactionalProducer
 
 V = TypeVar("V")
 T = TypeVar("T")
 
-TRANSACTION_S = 10.0
 TRIES = 20
 """How often a change is begun anew because another process changed something meanwhile."""
 STEP_S = 0.05
@@ -35,8 +30,7 @@ STEP_S = 0.05
 TOGETHER = 100
 """Changes that are made in one transaction, where so many wait."""
 
-_FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
-_AGAIN = _FENCED | {KafkaError.UNKNOWN}
+_AGAIN = FENCED | {KafkaError.UNKNOWN}
 """A broker that another producer has told the same in that moment may answer UNKNOWN, too."""
 
 _OF_ITSELF = {
@@ -100,22 +94,9 @@ class FencedWriter(Generic[V]):
         self._table = table
         self._partition = partition
         self._to_bytes = to_bytes
-        self._config = {
-            **kafka,
-            "client.id": f"headrace-{transactional_id}",
-            "transactional.id": transactional_id,
-            "transaction.timeout.ms": int(TRANSACTION_S * 1000),
-            "delivery.timeout.ms": int(TRANSACTION_S * 1000),
-            "linger.ms": 0,
-            "log_level": CRITICAL,
-            "compression.type": "lz4",
-            "queue.buffering.max.messages": 0,
-            "error_cb": _log_error,
-        }
-        self._producer: Producer | None = None
+        self._producer = TransactionalProducer(kafka, transactional_id)
         self._waiting: list[_Waiting[V]] = []
         self._working: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=transactional_id)
 
     async def run(self, change: Change[V, T]) -> T:
         """Make a change, and return what `change` returns, once readers see what it wrote.
@@ -158,22 +139,21 @@ class FencedWriter(Generic[V]):
                 await self._transact(together)
                 return
             except KafkaException as error:
-                self._producer = None  # what it began is undone by whoever begins next
+                self._producer.drop()
                 code = error.args[0].code()
                 if code in _OF_ITSELF:
                     raise _NotTaken(f"a record was not taken: {error.args[0].str()}") from error
                 if code not in _AGAIN:
                     raise KafkaUnavailable(f"the change was not acknowledged: {error.args[0].str()}") from error
             except Exception:
-                self._producer = None  # what it wrote may be seen later: a new one waits for that
+                self._producer.drop()  # what it wrote may be seen later: a new one waits for that
                 raise
             # Two that began anew in step would fence each other every time.
             await asyncio.sleep(random() * STEP_S * number)  # noqa: S311 - no secret
         raise KafkaUnavailable(f"others change {self._table.topic} all the time")
 
     async def _transact(self, together: list[_Waiting[V]]) -> None:
-        if self._producer is None:
-            self._producer = await self._blocking(self._begin)
+        await self._producer.begin()
         # Whatever another process writes from here on, it fences this producer first, and the commit fails.
         await self._table.catch_up(self._partition)
         values: dict[str, V | None] = {}
@@ -187,93 +167,24 @@ class FencedWriter(Generic[V]):
                     writing.append(transaction)
         if not values and not writing:
             return
-        acks = await self._blocking(self._send, self._producer, [r for t in writing for r in t.records])
+        acks = await self._producer.send([record for transaction in writing for record in transaction.records])
         final = Transaction(transaction_id, self._table, values)
         for transaction in writing:
             own, acks = acks[: len(transaction.records)], acks[len(transaction.records) :]
             if transaction.acknowledged is not None:
                 transaction.acknowledged(final, own)
         values |= final.values
-        encoded = {key: None if value is None else self._to_bytes(value) for key, value in values.items()}
-        offset = await self._blocking(self._commit, self._producer, encoded)
+        written = await self._producer.commit([self._record(key, value) for key, value in values.items()])
         # Kafka answers before readers see it: until then the next change, here or elsewhere, would be of what was.
-        await self._table.reach(self._partition, offset + 1)
+        if written:
+            await self._table.reach(self._partition, written[-1].offset + 1)
 
-    async def _blocking(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _told, call, *arguments)
-
-    def _begin(self) -> Producer:
-        producer = Producer(self._config)
-        producer.init_transactions(TRANSACTION_S)
-        return producer
-
-    def _send(self, producer: Producer, records: list[Outgoing]) -> list[Ack]:
-        """Begin a transaction and write records; where they lie, in their order."""
-        producer.begin_transaction()
-        acks = [Ack(0, -1)] * len(records)
-        failed: list[KafkaError] = []
-
-        def written(index: int) -> Callable[[KafkaError | None, Message], None]:
-            def note(error: KafkaError | None, message: Message) -> None:
-                if error is None:
-                    acks[index] = Ack(message.partition() or 0, message.offset() or 0)
-                else:
-                    failed.append(error)
-
-            return note
-
-        for index, record in enumerate(records):
-            producer.produce(
-                record.topic,
-                record.value,
-                record.key,
-                record.partition,
-                timestamp=record.timestamp_ms,
-                headers=record.headers,
-                on_delivery=written(index),
-            )
-        if records and producer.flush(TRANSACTION_S):
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        if failed:
-            raise KafkaException(_first(failed))
-        return acks
-
-    def _commit(self, producer: Producer, values: Mapping[str, bytes | None]) -> int:
-        """Write the values, and commit; gives the last one's offset."""
-        offsets: list[int] = [-1]
-
-        def written(error: KafkaError | None, message: Message) -> None:
-            if error is None:
-                offsets.append(message.offset() or 0)
-
-        for key, value in values.items():
-            producer.produce(self._table.topic, value, key.encode(), self._partition, on_delivery=written)
-        producer.commit_transaction(TRANSACTION_S)
-        return max(offsets)
+    def _record(self, key: str, value: V | None) -> Outgoing:
+        encoded = None if value is None else self._to_bytes(value)
+        return Outgoing(self._table.topic, key.encode(), encoded, partition=self._partition)
 
     async def close(self) -> None:
         """Finish what was begun, and leave Kafka."""
         if self._working is not None:
             await asyncio.wait([self._working])
-        self._producer = None
-        await asyncio.to_thread(self._thread.shutdown)
-
-
-def _told(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the client. Where it is fenced while it tells of deliveries, its exception comes disguised."""
-    try:
-        return call(*arguments)
-    except SystemError as error:
-        if isinstance(error.__cause__, KafkaException):
-            raise error.__cause__ from None
-        raise
-
-
-def _first(errors: list[KafkaError]) -> KafkaError:
-    """What tells most: being fenced makes all the other records fail as well."""
-    return next((error for error in errors if error.code() in _FENCED), errors[0])
-
-
-def _log_error(error: KafkaError) -> None:
-    if error.code() not in _FENCED:
-        log.warning("kafka_producer_error", client="fenced-writer", code=error.name(), reason=error.str())
+        await self._producer.close()

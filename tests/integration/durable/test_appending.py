@@ -159,18 +159,18 @@ def _lose_one_answer(streams: Streams, name: str, monkeypatch: pytest.MonkeyPatc
 
     from headrace.durable.stream import partition_of
 
-    writer: Any = streams.table.definitions._writers[partition_of(name)]
-    commit = writer._commit
+    producer: Any = streams.table.definitions._writers[partition_of(name)]._producer
+    commit = producer.commit
     lost: list[str] = []
 
-    def fenced(*arguments: Any) -> int:
-        offset: int = commit(*arguments)
+    async def fenced(records: Any) -> Any:
+        acks = await commit(records)
         if not lost:
             lost.append("lost")
             raise KafkaException(KafkaError(KafkaError.PRODUCER_FENCED))
-        return offset
+        return acks
 
-    monkeypatch.setattr(writer, "_commit", fenced)
+    monkeypatch.setattr(producer, "commit", fenced)
     return lost
 
 

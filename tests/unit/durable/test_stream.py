@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from headrace.durable.media_type import essence, is_media_type, is_text
-from headrace.durable.stream import PARTITIONS, Producer, Retired, Stream, from_bytes, partition_of, to_bytes
+from headrace.durable.stream import PARTITIONS, RECENT, Producer, Retired, Stream, from_bytes, partition_of, to_bytes
 from headrace.durable.token import decode_token, identity_of
 
 STREAM = Stream(
@@ -48,9 +48,9 @@ def test_it_lives_for_its_time_and_touches_in_a_tenth_of_that_are_one() -> None:
 
 def test_it_remembers_the_latest_transactions() -> None:
     changed = STREAM
-    for n in range(20):
+    for n in range(RECENT + 9):
         changed = changed.changed(f"t{n}")
-    assert changed.recent == tuple(f"t{n}" for n in range(12, 20))
+    assert changed.recent == tuple(f"t{n}" for n in range(9, RECENT + 9))
     assert changed.changed("t15").recent == changed.recent
 
 
