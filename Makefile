@@ -33,9 +33,10 @@ test: $(INSTALLED) ## Run the tests against a real, embedded Kafka
 		tests/integration/streams tests/end_to_end tests/integration tests/unit tests/faults
 
 .PHONY: test-long
-test-long: $(INSTALLED) ## Run the tests that take minutes: a thousand clients that stall under load; one reader in a hundred ways
+test-long: $(INSTALLED) ## Run the tests that take minutes: a thousand clients that stall, one reader in a hundred ways, all WebSocket cases
 	$(BIN)/pytest -m long -rP tests/integration
 	HEADRACE_READER_EXAMPLES=$${HEADRACE_READER_EXAMPLES:-100} $(BIN)/pytest tests/integration/consumers/test_one_reader.py
+	HEADRACE_AUTOBAHN=all $(BIN)/pytest tests/integration/consumers/websocket/test_conformance.py
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) ## Kill every service in turn under load, and look for lost events
