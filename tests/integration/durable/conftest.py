@@ -43,6 +43,7 @@ class Gateway:
     url: str
     http: aiohttp.ClientSession
     streams: Streams
+    reading: Reading
 
     def path(self, name: str) -> str:
         return f"{self.url}/v1/stream/{name}"
@@ -104,7 +105,7 @@ def start_gateway(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Start
             service(streams, ingest, reading) as url,
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http,
         ):
-            yield Gateway(url, http, streams)
+            yield Gateway(url, http, streams, reading)
 
     return running
 

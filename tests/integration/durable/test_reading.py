@@ -11,6 +11,7 @@ import orjson
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
+from support.waiting import until
 
 helpers: Any = importlib.import_module("integration.durable.conftest")
 
@@ -18,7 +19,7 @@ Event = tuple[str, str]
 BINARY = bytes(range(256))
 
 
-async def events(answer: Any, until: str = "streamClosed") -> list[Event]:
+async def events(answer: Any, told: str = "streamClosed") -> list[Event]:
     """Server-sent events, their name and their data, up to a control event that says so."""
     found: list[Event] = []
     async with asyncio.timeout(30):
@@ -28,7 +29,7 @@ async def events(answer: Any, until: str = "streamClosed") -> list[Event]:
             name = next((line.removeprefix("event: ") for line in lines if line.startswith("event:")), "")
             if name:
                 found.append((name, "\n".join(data)))
-            if name == "control" and until in found[-1][1]:
+            if name == "control" and told in found[-1][1]:
                 return found
 
 
@@ -133,6 +134,25 @@ async def test_a_writer_reads_what_it_wrote_through_any_gateway(gateway: Any, ot
         assert page.body == b"0123456789"[: n + 1]
         assert (page.offset, page.headers["Stream-Up-To-Date"]) == (sent.offset, "true")
         assert (await writer.call("HEAD", name)).offset == sent.offset
+
+
+async def test_a_stream_that_nobody_reads_is_followed_no_more_until_somebody_does(start_gateway: Any) -> None:
+    async with start_gateway(ring_age_s=0.1) as gateway:
+        name = await gateway.made(body=b"a")
+        page = await gateway.call("GET", name)
+        await until(lambda: gateway.reading.tail.opened(name) is None)
+        again = await gateway.call("GET", name)
+        assert (again.body, again.offset) == (page.body, page.offset)
+        async with gateway.http.get(f"{gateway.path(name)}?offset=now&live=sse") as stream:
+            await events(stream, "upToDate")
+            opened = gateway.reading.tail.opened(name)
+            # Another one comes to be idle, while this one is followed.
+            other = await gateway.made(body=b"b")
+            await gateway.read(other)
+            await until(lambda: gateway.reading.tail.opened(other) is None)
+            assert gateway.reading.tail.opened(name) is opened
+            await gateway.append(name, b"c")
+            assert data_of(await events(stream, "upToDate")) == "c"
 
 
 async def test_offsets_of_what_is_no_longer_kept_are_gone(gateway: Any, other: Any, kafka: str) -> None:
