@@ -122,13 +122,12 @@ class _Written:
 
 
 def _told(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the client. Where it is fenced while it tells of deliveries, its exception comes disguised."""
+    """Call the client. Where it is fenced while it tells of deliveries, its exception comes disguised, or is lost."""
     try:
         return call(*arguments)
     except SystemError as error:
-        if isinstance(error.__cause__, KafkaException):
-            raise error.__cause__ from None
-        raise
+        cause = error.__cause__
+        raise cause if isinstance(cause, KafkaException) else KafkaException(KafkaError(KafkaError._FENCED)) from None
 
 
 def _log_error(error: KafkaError) -> None:
