@@ -1,5 +1,7 @@
 """Has a gateway accept events at a steady rate, each with the time when it was sent: `python -m benchmarks.pace`.
 
+At its end it writes when each event was acknowledged into a file, a JSON array by event number, where it is given one.
+
 A process of its own, so that neither the receiver's work nor its garbage makes events late.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from pathlib import Path
 
 import orjson
 import uvloop
@@ -19,13 +22,15 @@ EVERY_S = 0.01
 """A request with the events of so long: what a producer does that has more than a few events a second."""
 
 
-def command(gateway: int, feed: str, per_s: float, count: int) -> list[str]:
+def command(gateway: int, feed: str, per_s: float, count: int, acknowledged: Path | None = None) -> list[str]:
     """The command that has `count` events accepted by the gateway at a port."""
-    return [sys.executable, "-m", "benchmarks.pace", str(gateway), feed, str(per_s), str(count)]
+    file = [] if acknowledged is None else [str(acknowledged)]
+    return [sys.executable, "-m", "benchmarks.pace", str(gateway), feed, str(per_s), str(count), *file]
 
 
-async def pace(gateway: int, feed: str, per_s: float, count: int) -> None:
-    """Send events numbered from 0."""
+async def pace(gateway: int, feed: str, per_s: float, count: int) -> list[float]:
+    """Send events numbered from 0; gives when each was acknowledged, in seconds since 1970."""
+    acknowledged_s = [0.0] * count
     free: list[Connection] = []
     requests: set[asyncio.Task[None]] = set()
 
@@ -34,6 +39,9 @@ async def pace(gateway: int, feed: str, per_s: float, count: int) -> None:
         body = orjson.dumps([{"sent_s": time.time(), **event(number)} for number in events])
         status, _, answer = await connection.exchange(post(f"/v1/feeds/{feed}/events", body))
         assert status == 200, answer
+        now_s = time.time()
+        for number in events:
+            acknowledged_s[number] = now_s
         free.append(connection)
 
     began_s = time.perf_counter()
@@ -45,7 +53,12 @@ async def pace(gateway: int, feed: str, per_s: float, count: int) -> None:
             requests.add(asyncio.ensure_future(send(range(sent, due))))
             sent = due
     await asyncio.gather(*requests)
+    return acknowledged_s
 
 
 if __name__ == "__main__":
-    uvloop.run(pace(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4])))
+    acknowledged = uvloop.run(pace(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4])))
+    for path in sys.argv[5:]:
+        unfinished = Path(f"{path}.part")
+        unfinished.write_bytes(orjson.dumps(acknowledged))
+        unfinished.rename(path)
