@@ -65,8 +65,9 @@ def now() -> str:
     return rfc3339(time.time_ns() // 1_000_000)
 
 
+@lru_cache(1000)
 def rfc3339(timestamp_ms: int) -> str:
-    """Milliseconds since 1970 as RFC 3339 text in UTC."""
+    """Milliseconds since 1970 as RFC 3339 text in UTC. Many records of a page have the same."""
     second, millisecond = divmod(timestamp_ms, 1000)
     return f"{_second(second)}.{millisecond:03d}Z"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -17,6 +18,10 @@ NewTopicFactory = Callable[..., str]
 
 # All services of a session, in this process and in others, open each other's secrets.
 os.environ.setdefault("HEADRACE_SECRET_KEYS", new_secret_key())
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and what they start and stop would, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module", autouse=True)
