@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
-from pathlib import Path
 from typing import cast
 
-import orjson
 import uvloop
 
 from benchmarks import pace
 from benchmarks.connection import get
 from benchmarks.events import FEED, make_topic
 from benchmarks.figure import Figure
-from benchmarks.processes import feeds, process, service, until
+from benchmarks.processes import feeds, service, until
 
 WARM_S = 5
 PACED_S = 10
@@ -51,8 +48,8 @@ async def _figure(port: int, followers: int, per_s: int, wanted_ms: float) -> Fi
     for seconds in (WARM_S, PACED_S):
         acknowledged_s = await _paced(port, followed, per_s, per_s * seconds)
     looked_at = [each for each in followed if isinstance(each, _Arrivals)]
-    since_acknowledged = _percentiles([at - acknowledged_s[n] for each in looked_at for n, _, at in each.arrivals])
-    since_sent = _percentiles([at - sent_s for each in looked_at for _, sent_s, at in each.arrivals])
+    since_acknowledged = pace.percentiles([at - acknowledged_s[n] for each in looked_at for n, _, at in each.arrivals])
+    since_sent = pace.percentiles([at - sent_s for each in looked_at for _, sent_s, at in each.arrivals])
     for each in followed:
         each.transport.close()
     return Figure(
@@ -70,18 +67,7 @@ async def _paced(port: int, followed: list[_Follower], per_s: int, count: int) -
     """When each event was acknowledged, in seconds since 1970."""
     for each in followed:
         each.restart()
-    with tempfile.TemporaryDirectory() as directory:
-        acknowledged = Path(directory) / "acknowledged.json"
-        with process(pace.command(port, "bench", per_s, count, acknowledged), {}):
-            await until(lambda: all(each.count == count for each in followed) and acknowledged.exists())
-        found: list[float] = orjson.loads(acknowledged.read_bytes())
-    return found
-
-
-def _percentiles(seconds: list[float]) -> dict[float, float]:
-    """In milliseconds."""
-    ordered = sorted(seconds)
-    return {share: 1000 * ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99)}
+    return await pace.paced(port, "bench", per_s, count, lambda: all(each.count == count for each in followed))
 
 
 class _Follower(asyncio.Protocol):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import orjson
@@ -17,6 +19,7 @@ import uvloop
 
 from benchmarks.connection import Connection, post
 from benchmarks.events import event
+from benchmarks.processes import process, until
 
 EVERY_S = 0.01
 """A request with the events of so long: what a producer does that has more than a few events a second."""
@@ -26,6 +29,22 @@ def command(gateway: int, feed: str, per_s: float, count: int, acknowledged: Pat
     """The command that has `count` events accepted by the gateway at a port."""
     file = [] if acknowledged is None else [str(acknowledged)]
     return [sys.executable, "-m", "benchmarks.pace", str(gateway), feed, str(per_s), str(count), *file]
+
+
+async def paced(gateway: int, feed: str, per_s: float, count: int, received: Callable[[], bool]) -> list[float]:
+    """Have `count` events accepted until all are received; gives when each was acknowledged, in seconds since 1970."""
+    with tempfile.TemporaryDirectory() as directory:
+        acknowledged = Path(directory) / "acknowledged.json"
+        with process(command(gateway, feed, per_s, count, acknowledged), {}):
+            await until(lambda: received() and acknowledged.exists())
+        found: list[float] = orjson.loads(acknowledged.read_bytes())
+    return found
+
+
+def percentiles(seconds: Iterable[float]) -> dict[float, float]:
+    """Of times in seconds the median and the 99th percentile, in milliseconds."""
+    ordered = sorted(seconds)
+    return {share: 1000 * ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99)}
 
 
 async def pace(gateway: int, feed: str, per_s: float, count: int) -> list[float]:

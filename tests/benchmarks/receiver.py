@@ -12,7 +12,8 @@ ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 class Receiver:
     """Answers on every address of the loopback interface, so that each of thousands of endpoints has its own.
 
-    `seen` has the event numbers that came; `ages_ms` how long after `sent_s` each of them did, of those that have it.
+    `seen` has the event numbers that came; of those that have `sent_s`, `ages_ms` how long after it each did, and
+    `arrived_s` when, in seconds since 1970.
     While it is `troubled`, the `slow` hosts answer after `slow_s` and the `silent` never; of both nothing is noted.
     """
 
@@ -21,6 +22,7 @@ class Receiver:
         self.troubled = False
         self.seen: set[int] = set()
         self.ages_ms: list[float] = []
+        self.arrived_s: dict[int, float] = {}
         self.transports: set[asyncio.Transport] = set()
         self.requests = 0
         self.first_s = self.last_s = 0.0
@@ -46,6 +48,7 @@ class Receiver:
         """Forget what came."""
         self.seen.clear()
         self.ages_ms.clear()
+        self.arrived_s.clear()
         self.requests = 0
         self.first_s = self.last_s = 0.0
 
@@ -68,6 +71,7 @@ class Receiver:
             self.seen.add(int(number))
         if (sent_s := _member(body, b'"sent_s":')) is not None:
             self.ages_ms.append(1000 * (now - float(sent_s)))
+            self.arrived_s[int(number or 0)] = now
 
 
 def _member(body: bytes, name: bytes) -> bytes | None:
