@@ -30,7 +30,7 @@ run: $(INSTALLED) ## Run the main job: broker, gateway, worker, relay, and real 
 .PHONY: test
 test: $(INSTALLED) ## Run the tests against a real, embedded Kafka
 	$(BIN)/pytest -m "not faults and not containers and not long" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder \
-		tests/integration/streams tests/end_to_end tests/integration tests/unit tests/faults
+		tests/end_to_end tests/integration tests/unit tests/faults
 
 .PHONY: test-long
 test-long: $(INSTALLED) ## Run the tests that take minutes: a thousand clients that stall, one reader in a hundred ways, all WebSocket cases
