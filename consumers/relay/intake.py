@@ -10,6 +10,7 @@ from headrace.consumers.core.position import Position
 from headrace.consumers.core.record import Record
 from headrace.consumers.filter.expression import Filter
 from headrace.consumers.relay.lane import Lane
+from headrace.consumers.relay.options import Options
 from headrace.consumers.relay.state import LaneState, Stored
 
 if TYPE_CHECKING:
@@ -36,16 +37,15 @@ class Intake:
         start: Position,
         feed_log: FeedLog,
         router: Router,
+        options: Options,
         *,
-        filter: Filter | None,
-        types: frozenset[str],
         ahead: int = AHEAD_EVENTS,
         take: Callable[[Record], None],
         pump: Callable[[], None],
     ) -> None:
         self.feed_log = feed_log
-        self.filter = filter
-        self.types = types
+        self.filter = None if options.filter is None else Filter.parse(options.filter)
+        self.types = frozenset(options.types)
         self.pump = pump
         self._ahead = ahead
         self._found = found

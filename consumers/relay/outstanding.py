@@ -11,7 +11,6 @@ from headrace import metrics
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position, PositionGone
 from headrace.consumers.core.record import Record
-from headrace.consumers.filter.expression import Filter
 from headrace.consumers.relay.ack_id import AckId, whose
 from headrace.consumers.relay.counters import Counters
 from headrace.consumers.relay.definition import Subscription
@@ -65,8 +64,7 @@ class Outstanding:
             start,
             feed_log,
             router,
-            filter=None if options.filter is None else Filter.parse(options.filter),
-            types=frozenset(options.types),
+            options,
             ahead=AHEAD_EVENTS,
             take=self._take,
             pump=changed,

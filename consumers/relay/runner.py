@@ -12,7 +12,6 @@ from headrace import metrics
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position, PositionGone
 from headrace.consumers.core.record import Record
-from headrace.consumers.filter.expression import Filter
 from headrace.consumers.relay.breaker import Breaker, Change
 from headrace.consumers.relay.connection import Phases
 from headrace.consumers.relay.counters import Counters
@@ -85,8 +84,7 @@ class Runner:
             start,
             feed_log,
             router,
-            filter=None if options.filter is None else Filter.parse(options.filter),
-            types=frozenset(options.types),
+            options,
             take=self._take,
             pump=self.pump,
         )
