@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from datetime import datetime
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from headrace.consumers.refused import refused
 from headrace.consumers.relay import replay
 from headrace.consumers.relay.message import STRUCTURED, Message
 from headrace.consumers.relay.owned import Owned, carried_out
+from headrace.consumers.relay.running import Running
 from headrace.consumers.relay.settling import TooMany
 from headrace.consumers.relay.snapshot_calls import saved_of
 from headrace.consumers.subscription_request import (
@@ -90,7 +92,7 @@ class Calls:
             if wanted.partition is not None and wanted.offset is not None:
                 found = await replay.one(runner, wanted.partition, int(wanted.offset))
             elif wanted.dead_letters:
-                log = await self._owner.dead_letters.log(runner.subscription.feed)
+                log = await self._dead_letters(runner)
                 found = await replay.dead_letters(runner, log, await _from(log, wanted.from_))
             else:
                 start, end = await resolve(wanted, feed_log), await _until(feed_log, wanted.to)
@@ -110,14 +112,7 @@ class Calls:
     async def _undelivered(self, request: web.Request) -> web.Response:
         runner = self._owned.running(request)
         since = checked_query(Since, request.query)
-        try:
-            log = await self._owner.dead_letters.log(runner.subscription.feed)
-            letters = [
-                letter
-                async for letter in replay.dead_letters_of(log, runner.subscription.id, await _from(log, since.from_))
-            ]
-        except (UnknownFeed, UnknownTopic):
-            letters = []
+        # What is parked comes first: what is given up meanwhile is told twice rather than not at all.
         body: Undelivered = {
             "offset": runner.feed_log.token(runner.position),
             "lag": runner.lag,
@@ -130,9 +125,20 @@ class Calls:
                 }
                 for parked in sorted(runner.waiting(), key=lambda parked: (parked.partition, parked.offset))
             ],
-            "dead_letters": [_told(letter) for letter in letters],
+            "dead_letters": [],
         }
+        with contextlib.suppress(UnknownFeed, UnknownTopic):
+            log = await self._dead_letters(runner)
+            start = await _from(log, since.from_)
+            body["dead_letters"] = [
+                _told(letter) async for letter in replay.dead_letters_of(log, runner.subscription.id, start)
+            ]
         return web.Response(body=orjson.dumps(body), content_type="application/json")
+
+    async def _dead_letters(self, runner: Running) -> FeedLog:
+        """The dead letters of a feed, with those of a subscription that were being written when it was asked."""
+        await self._owner.told(runner.subscription.id)
+        return await self._owner.dead_letters.log(runner.subscription.feed)
 
     async def _test(self, request: web.Request) -> web.Response:
         runner = self._owned.runner(request)

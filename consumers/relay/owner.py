@@ -180,6 +180,13 @@ class Owner:
         """Whether Kafka did not take the last reports."""
         return self._journal.reports_fail
 
+    async def told(self, name: str) -> None:
+        """Return once what became of a subscription's events is in Kafka; raises `KafkaUnavailable`, `QueueFull`."""
+        try:
+            await self._journal.flush(name)
+        except Undelivered as error:
+            raise KafkaUnavailable(str(error)) from None
+
     def running(self, name: str) -> Running | None:
         """A subscription that runs here, woken where it is at rest."""
         standing = self.runners.get(name)
