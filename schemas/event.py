@@ -134,13 +134,10 @@ def to_structured_json(
     not hidden: it is given as `data_base64` with the reason in `dataerror`.
     """
     event: dict[str, Any] = {"specversion": SPEC_VERSION, "id": "", **defaults}
-    event_id = ""
     for name, text in headers or ():
-        attribute = _ATTRIBUTES[name]
-        if attribute is not None and text:
+        if text and (attribute := _ATTRIBUTES[name]) is not None:
             event[attribute] = text if isinstance(text, str) else text.decode("utf-8", "replace")
-            event_id = event_id or event["id"]
-    event["id"] = event_id or f"{topic}:{partition}:{offset}"
+    event["id"] = event_id(headers, topic, partition, offset)
     if "time" not in event:
         event["time"] = rfc3339(timestamp_ms)
     if key is not None:

@@ -57,9 +57,7 @@ class Record:
     def json(self, codec: Codec, defaults: Mapping[str, str]) -> bytes:
         """The event as structured CloudEvents JSON, in one line."""
         if self._json is None:
-            message, headers = self.message, self.headers
-            if self._id is None:  # whoever wants the one most often wants the other, and headers cost most
-                self._id = event_id(headers, message.topic() or "", self.partition, self.offset)
+            message = self.message
             made = to_structured_json(
                 codec,
                 defaults,
@@ -69,7 +67,7 @@ class Record:
                 timestamp_ms=message.timestamp()[1],
                 key=message.key(),
                 value=message.value(),
-                headers=headers,
+                headers=self.headers,
             )
             # orjson's own takes 4 KB, however short it is: a copy takes what it says.
             self._json = bytes(memoryview(made))
