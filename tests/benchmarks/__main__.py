@@ -46,7 +46,7 @@ def main() -> None:
     wanted = sys.argv[1:] or list(BENCHMARKS)
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}; broker on the same cores")
     for name in wanted:
-        with EmbeddedBroker(quick_start=True) as broker:
+        with EmbeddedBroker() as broker:
             for figure in BENCHMARKS[name](broker.bootstrap_servers):
                 print(figure, flush=True)
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -23,6 +24,11 @@ from benchmarks.processes import process, until
 
 EVERY_S = 0.01
 """A request with the events of so long: what a producer does that has more than a few events a second."""
+
+TOGETHER = 50
+"""Events in a request of those that keep up."""
+SENDERS = 8
+LOOK_S = 0.002
 
 
 def command(gateway: int, feed: str, per_s: float, count: int, acknowledged: Path | None = None) -> list[str]:
@@ -39,6 +45,26 @@ async def paced(gateway: int, feed: str, per_s: float, count: int, received: Cal
             await until(lambda: received() and acknowledged.exists())
         found: list[float] = orjson.loads(acknowledged.read_bytes())
     return found
+
+
+async def kept_up(gateway: int, feed: str, count: int, on_the_way: int, received: Callable[[], int]) -> None:
+    """Have `count` events accepted as fast as they are received: never more than `on_the_way` that are not yet."""
+    numbers = iter(range(0, count, TOGETHER))
+
+    def has_room(end: int) -> bool:
+        return end - received() <= on_the_way
+
+    async def send() -> None:
+        connection = await Connection.open(gateway)
+        for first in numbers:
+            await until(partial(has_room, first + TOGETHER), look_s=LOOK_S)
+            body = orjson.dumps([event(number) for number in range(first, first + TOGETHER)])
+            status, _, answer = await connection.exchange(post(f"/v1/feeds/{feed}/events", body))
+            assert status == 200, answer
+        connection.close()
+
+    await asyncio.gather(*(send() for _ in range(SENDERS)))
+    await until(lambda: received() == count)
 
 
 def percentiles(seconds: Iterable[float]) -> dict[float, float]:

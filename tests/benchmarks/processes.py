@@ -75,12 +75,12 @@ def wait_for_gauge(port: int, name: str, least: float) -> None:
         time.sleep(0.1)
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 300.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 300.0, look_s: float = 0.05) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"it did not come within {timeout_s:.0f} s"
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(look_s)
 
 
 @contextlib.contextmanager
