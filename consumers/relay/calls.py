@@ -71,7 +71,7 @@ class Calls:
             raise Problem(
                 HTTPStatus.BAD_REQUEST, "Say where to: offset (-1, now, or a token), from (a time), or a snapshot."
             )
-        async with self._owner.lock(name):
+        async with self._owner.held.lock(name):
             runner = self._owned.running(request)
             start = wanted
             if wanted.snapshot is not None:
@@ -81,7 +81,7 @@ class Calls:
             except PositionError as error:
                 raise refused(runner.feed_log, error) from None
             async with self._owned.confirmed(name):
-                await carried_out(self._owner.move(runner, position))
+                await carried_out(self._owner.moves.seek(runner, position))
         return await self._status(request)
 
     async def _redeliver(self, request: web.Request) -> web.Response:

@@ -65,6 +65,13 @@ class Journal:
         """Write at once and wait for the acknowledgement; raises `Undelivered` or `QueueFull`."""
         await self._bridge.write(_outgoing(subscription, records))
 
+    async def forget(self, subscription: str, keys: Iterable[bytes]) -> None:
+        """Remove records. Where Kafka does not take it, whoever takes the partition up next finds them."""
+        try:
+            await self.write(subscription, [(key, None) for key in keys])
+        except (Undelivered, QueueFull) as error:
+            log.warning("state_not_removed", subscription=subscription, reason=str(error))
+
     async def flush(self, subscription: str) -> None:
         """Write the position of one subscription now, if it has moved; raises `Undelivered` or `QueueFull`.
 

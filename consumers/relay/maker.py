@@ -87,6 +87,10 @@ class Maker:
             counted=resting.counted,
         )
 
+    def rest(self, puller: Puller) -> Resting:
+        """One that nobody asks, at rest from where it stopped."""
+        return Resting(puller.subscription, puller.stored(), puller.position, puller.feed_log, puller.counted)
+
     def _router(self, feed_log: FeedLog) -> Router:
         feed = feed_log.entry.feed.name
         router = self._routers.get(feed)

@@ -15,7 +15,8 @@ from headrace.consumers.lease_request import Acknowledge, Extend, Lease, Nack
 from headrace.consumers.refused import refused
 from headrace.consumers.relay.catch_up import undelivered
 from headrace.consumers.relay.owned import Owned, carried_out, not_the_owner
-from headrace.consumers.relay.puller import Delivery, Puller, Stopped
+from headrace.consumers.relay.puller import Delivery, Puller
+from headrace.consumers.relay.under_way import Stopped
 from headrace.consumers.subscription_request import Page
 from headrace.http.problems import Problem, unavailable
 from headrace.kafka.bridge import QueueFull, Undelivered
@@ -68,7 +69,7 @@ class PullCalls:
                 refused = await puller.ack(wanted.ack_ids)
             return _answer(_outcome("acked", wanted.ack_ids, refused))
         name = self._owned.running(request).subscription.id
-        async with self._owned.owner.lock(name):
+        async with self._owned.owner.held.lock(name):
             runner = self._owned.running(request)
             try:
                 position = await runner.feed_log.resolve(wanted.offset or "")
@@ -79,7 +80,7 @@ class PullCalls:
                     await runner.acknowledge(position)
             else:
                 async with self._owned.confirmed(name):
-                    await carried_out(self._owned.owner.acknowledge(runner, position))
+                    await carried_out(self._owned.owner.moves.acknowledge(runner, position))
         runner = self._owned.running(request)
         told = {**runner.subscription.public(), "status": runner.status()}
         return _answer(orjson.dumps(told))

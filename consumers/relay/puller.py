@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from headrace.consumers.core.feed_log import FeedLog
@@ -17,6 +16,7 @@ from headrace.consumers.relay.outstanding import Outstanding
 from headrace.consumers.relay.router import Router
 from headrace.consumers.relay.settling import TooMany
 from headrace.consumers.relay.state import Parked, Stored
+from headrace.consumers.relay.under_way import UnderWay
 from headrace.consumers.subscription_answers import Status
 from headrace.kafka.offsets import KafkaUnavailable
 
@@ -24,10 +24,6 @@ HAND_OVER_S = 5.0
 """How long calls under way may still take when the subscription goes to another owner."""
 IDLE_S = 60.0
 """Whoever was not asked for so long, and has nothing under way, may come to rest."""
-
-
-class Stopped(Exception):
-    """It runs here no more: its next runner, here or elsewhere, is to be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +75,7 @@ class Puller:
         self._writer = found.writer
         self.snapshots = found.snapshots
         self.hours_until_loss: float | None = None
-        self._changed: asyncio.Future[None] | None = None
+        self._calls = UnderWay()
         self._events = Outstanding(
             subscription,
             found,
@@ -88,19 +84,15 @@ class Puller:
             journal=journal,
             router=router,
             dead_letter=dead_letter,
-            changed=self._wake,
+            changed=self._calls.wake,
         )
         self.intake = self._events.intake
         self._lease_s = subscription.options.lease_s
         self._max_parked = max_parked
         self._endpoint = found.endpoint
         self._acked, self._failed_before = counted
-        self._asked_s = asyncio.get_running_loop().time()
-        self._stopped = False
-        self._abandoned = False
         self._turn = asyncio.Lock()
         self._waiters = 0
-        self._calls = 0
 
     # What people see
 
@@ -131,8 +123,9 @@ class Puller:
     @property
     def idle(self) -> bool:
         """Whether nobody has asked for a while, and nothing of it was given out or waits for its time."""
-        busy = self._calls or self._waiters or self._stopped
-        return not busy and self._events.none_given_out and asyncio.get_running_loop().time() - self._asked_s > IDLE_S
+        calls = self._calls
+        busy = calls.count or self._waiters or calls.ended
+        return not busy and self._events.none_given_out and asyncio.get_running_loop().time() - calls.last_s > IDLE_S
 
     @property
     def counted(self) -> tuple[int, int]:
@@ -169,14 +162,14 @@ class Puller:
         try:
             while True:
                 async with self._turn:
-                    with self._at_work():
+                    with self._calls.call():
                         jobs = await self._events.collect(max_events)
                 if jobs and (deliveries := await self._grant(jobs, lease_s or self._lease_s)):
                     return deliveries
                 if (left_s := deadline_s - loop.time()) <= 0:
                     return []
                 if not jobs:
-                    await self._change(left_s)
+                    await self._calls.change(left_s)
         finally:
             self._waiters -= 1
             if not self._waiters:
@@ -184,7 +177,7 @@ class Puller:
 
     async def _grant(self, jobs: list[Job], lease_s: float) -> list[Delivery]:
         """Lease jobs, and return once that is in Kafka."""
-        with self._at_work():
+        with self._calls.call():
             records = await self._events.records(jobs)
             if not records:
                 return []
@@ -217,7 +210,7 @@ class Puller:
 
         Raises `Stopped`, `Undelivered`, `QueueFull`.
         """
-        with self._at_work():
+        with self._calls.call():
             jobs, refused = self._events.find(ack_ids)
             for job in jobs:
                 self._events.settle(job)
@@ -227,7 +220,7 @@ class Puller:
             finally:
                 for job in jobs:
                     self._events.lineup.settle(job)
-                self._wake()
+                self._calls.wake()
         return {text: why for text, why in refused.items() if why != "done"}
 
     async def nack(self, ack_ids: Sequence[str], delay_s: float) -> dict[str, str]:
@@ -235,7 +228,7 @@ class Puller:
 
         Raises `Stopped`, `KafkaUnavailable`.
         """
-        with self._at_work():
+        with self._calls.call():
             jobs, refused = self._events.find(ack_ids)
             for job in jobs:
                 self._events.leases.release(job)
@@ -252,7 +245,7 @@ class Puller:
 
     async def extend(self, ack_ids: Sequence[str], lease_s: float | None) -> dict[str, str]:
         """The leases of events end so long from now. Returns what `ack` does; raises what `lease` does."""
-        with self._at_work():
+        with self._calls.call():
             jobs, refused = self._events.find(ack_ids)
             if jobs:
                 held = self._events.leases.hold(jobs, now_ms() + int((lease_s or self._lease_s) * 1000))
@@ -271,7 +264,7 @@ class Puller:
         """
         # Not while another reads on: what that brings may lie below.
         async with self._turn:
-            with self._at_work():
+            with self._calls.call():
                 below = self._events.below(position)
                 in_flight = [job for job in below if self._events.leases.has(job)]
                 for job in below:
@@ -287,11 +280,11 @@ class Puller:
                 finally:
                     for job in in_flight:
                         self._events.lineup.settle(job)
-                    self._wake()
+                    self._calls.wake()
 
     async def redeliver(self, wanted: Sequence[Parked]) -> int:
         """Deliver events once more. Returns how many it is; raises `TooMany`, `KafkaUnavailable`, `Stopped`."""
-        with self._at_work():
+        with self._calls.call():
             new = [one for one in wanted if not self._events.has(one.partition, one.offset)]
             if self.parked + len(new) > self._max_parked:
                 raise TooMany(f"{len(new)} events, and {self.parked} wait already; at most {self._max_parked} may")
@@ -303,7 +296,7 @@ class Puller:
                 if not self._events.has(one.partition, one.offset):
                     self._events.restore(one)
             self._events.lineup.hurry({(one.partition, one.offset) for one in wanted})
-            self._wake()
+            self._calls.wake()
         return len(wanted)
 
     async def give_up(self, partition: int, offset: int, reason: str) -> None:
@@ -323,14 +316,9 @@ class Puller:
 
     async def stop(self) -> None:
         """Stop, and write the position. Calls that wait are ended; those at work may end for up to 5 s."""
-        self._stopped = True
-        self._wake()
+        self._calls.begin_to_end()
         self._events.close()
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + HAND_OVER_S
-        while self._calls and (left_s := deadline_s - loop.time()) > 0:
-            await self._change(left_s)
-        self._abandoned = self._calls > 0
+        await self._calls.end(HAND_OVER_S)
         self.intake.touch()
         self._events.keeper.mark()
         await self._events.keeper.flush()
@@ -349,33 +337,3 @@ class Puller:
             self._events.leases.grants(),
             self.snapshots,
         )
-
-    @contextlib.contextmanager
-    def _at_work(self) -> Iterator[None]:
-        """`stop` waits for it."""
-        self._check()
-        self._calls += 1
-        try:
-            yield
-        finally:
-            self._calls -= 1
-            self._asked_s = asyncio.get_running_loop().time()
-            if self._stopped:
-                self._wake()
-        if self._abandoned:
-            raise Stopped  # a next owner may not have read what was written
-
-    def _check(self) -> None:
-        if self._stopped:
-            raise Stopped
-
-    def _wake(self) -> None:
-        """Something has changed for those that wait."""
-        if self._changed is not None:
-            self._changed.set_result(None)
-            self._changed = None
-
-    async def _change(self, timeout_s: float) -> None:
-        if self._changed is None:
-            self._changed = asyncio.get_running_loop().create_future()
-        await asyncio.wait({self._changed}, timeout=timeout_s)

@@ -91,7 +91,7 @@ class Relay:
         equipment = Equipment(settings, self._client, self._vault)
         dead_letters = DeadLetters(admin, self._tail, settings.replication_factor)
         self._owner = owner = Owner(settings, admin, self._tail, dead_letters, self._bridge, equipment, self._mirror)
-        metrics.in_flight.set_function(lambda: sum(runner.in_flight for runner in list(owner.runners.values())))
+        metrics.in_flight.set_function(lambda: sum(runner.in_flight for runner in list(owner.held.runners.values())))
         metrics.subscriptions.sources.add(self._readings)
         await owner.load()
         self._ownership = Ownership(kafka, gained=owner.gained, lost=owner.lost)
@@ -136,21 +136,21 @@ class Relay:
             try:
                 await self._look()
                 # What stands still is written now and then, so that a next owner does not read again what was skipped.
-                for runner in list(self._owner.runners.values())[number % TOUCHED :: TOUCHED]:
+                for runner in list(self._owner.held.runners.values())[number % TOUCHED :: TOUCHED]:
                     runner.touch()
                 if number % ANNOUNCE_LOOKS == 0:
                     await self._owner.announce()
                 if self._owner.reports_fail:
                     await self._ensure_told()
                 if number % RETENTION_LOOKS == 0:
-                    await self._retention.look(self._owner.runners.values())
+                    await self._retention.look(self._owner.held.runners.values())
             except Exception:
                 log.exception("looking_after_failed")
                 metrics.errors.labels("relay").inc()
 
     def _readings(self) -> Iterator[Reading]:
         """How each subscription stands, for Prometheus."""
-        for name, one in list(self._owner.runners.items()):
+        for name, one in list(self._owner.held.runners.items()):
             hours = math.inf if one.hours_until_loss is None else one.hours_until_loss
             yield Reading(name, one.subscription.feed, one.lag, one.parked, one.breaker_number, hours)
 
@@ -161,14 +161,14 @@ class Relay:
 
     async def _look(self) -> None:
         self._client.sweep()
-        metrics.resting.set(sum(isinstance(one, Resting) for one in self._owner.runners.values()))
-        for number, (name, runner) in enumerate(list(self._owner.runners.items())):
+        metrics.resting.set(sum(isinstance(one, Resting) for one in self._owner.held.runners.values()))
+        for number, (name, runner) in enumerate(list(self._owner.held.runners.items())):
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)  # of thousands, some at a time
-            if self._owner.runners.get(name) is not runner:
+            if self._owner.held.runners.get(name) is not runner:
                 continue
             if runner.feed_log.gone:
                 self._owner.reconcile_soon(name)
             elif isinstance(runner, Puller) and runner.idle:
                 self._owner.rest_soon(name)
-        await self._mirror.show(self._owner.runners)
+        await self._mirror.show(self._owner.held.runners)

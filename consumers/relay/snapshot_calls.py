@@ -46,7 +46,7 @@ class SnapshotCalls:
         if re.fullmatch(NAME, name) is None:
             raise Problem(HTTPStatus.BAD_REQUEST, "name: letters, digits, '.', '_' and '-', at most 100 of them.")
         subscription_id = self._owned.running(request).subscription.id
-        async with self._owned.owner.lock(subscription_id):
+        async with self._owned.owner.held.lock(subscription_id):
             runner = self._owned.running(request)
             made = name not in runner.snapshots
             if made and len(runner.snapshots) >= MAX_SNAPSHOTS:
@@ -62,7 +62,7 @@ class SnapshotCalls:
     async def _delete(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         subscription_id = self._owned.running(request).subscription.id
-        async with self._owned.owner.lock(subscription_id):
+        async with self._owned.owner.held.lock(subscription_id):
             runner = self._owned.running(request)
             saved_of(runner, name)
             await self._write(runner, name, None)
@@ -71,7 +71,7 @@ class SnapshotCalls:
     async def _write(self, runner: Running, name: str, saved: Saved | None) -> None:
         async with self._owned.certain(runner.subscription.id):
             try:
-                await self._owned.owner.save(runner, name, saved)
+                await self._owned.owner.moves.save(runner, name, saved)
             except (Undelivered, QueueFull) as error:
                 raise unavailable(f"Kafka did not take it ({error}); ask again.") from None
 
