@@ -33,10 +33,9 @@ test: $(INSTALLED) ## Run the tests against a real, embedded Kafka
 		tests/end_to_end tests/integration tests/unit tests/faults
 
 .PHONY: test-long
-test-long: $(INSTALLED) ## Run the tests that take minutes: a thousand clients that stall, one reader in a hundred ways, all WebSocket cases
+test-long: $(INSTALLED) ## Run the tests that take minutes: a thousand clients that stall, one reader in a hundred ways
 	$(BIN)/pytest -m long -rP tests/integration
 	HEADRACE_READER_EXAMPLES=$${HEADRACE_READER_EXAMPLES:-100} $(BIN)/pytest tests/integration/consumers/test_one_reader.py
-	HEADRACE_AUTOBAHN=all $(BIN)/pytest tests/integration/consumers/websocket/test_conformance.py
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) ## Kill every service in turn under load, and look for lost events
@@ -47,6 +46,10 @@ RELAY_FAULTS := $(addprefix tests/faults/test_,relays_at_random.py two_owners.py
 .PHONY: test-faults-relay
 test-faults-relay: $(INSTALLED) ## Kill and freeze relays, 20 times at random too, before receivers that fail in every way
 	HEADRACE_RELAY_FAULTS=$${HEADRACE_RELAY_FAULTS:-20} $(BIN)/pytest -m faults -rP $(RELAY_FAULTS)
+
+.PHONY: test-websocket
+test-websocket: $(INSTALLED) ## Run all the Autobahn cases, those of large compressed messages too
+	HEADRACE_AUTOBAHN=all $(BIN)/pytest tests/integration/consumers/websocket/test_conformance.py
 
 .PHONY: test-conformance
 test-conformance: $(INSTALLED) ## Run the suite of Durable Streams and its official client (needs node and npm)
