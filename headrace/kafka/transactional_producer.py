@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from headrace.kafka.admin import CRITICAL
 from headrace.kafka.bridge import Ack, Outgoing
 
 log = structlog.get_logger(__name__)
@@ -20,6 +20,11 @@ TRANSACTION_S = 10.0
 
 FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 """Another producer has begun under the same id."""
+
+
+_UNHEARD = logging.getLogger("librdkafka.transactions")
+_UNHEARD.disabled = True
+"""What it cannot do it raises; that another begins is no error, though librdkafka calls it a fatal one."""
 
 
 class TransactionalProducer:
@@ -35,7 +40,7 @@ class TransactionalProducer:
             "linger.ms": 0,
             "compression.type": "lz4",
             "queue.buffering.max.messages": 0,
-            "log_level": CRITICAL,
+            "logger": _UNHEARD,
             "error_cb": _log_error,
         }
         self._producer: Producer | None = None
