@@ -78,6 +78,8 @@ class Ownership:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
+                # So long it takes to see the end of an empty partition. Costs nothing: what has been read is paused.
+                "fetch.wait.max.ms": 10,
                 "error_cb": self._on_error,
             }
         )
