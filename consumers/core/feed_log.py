@@ -74,6 +74,8 @@ class FeedLog:
         self.topic = topic
         self.rings = [Ring(end, ring_bytes) for end in ends]
         self.gone = False
+        # What is followed of a feed is changed by one at a time; of thousands of feeds, at the same time.
+        self.changing = asyncio.Lock()
         # Per partition, the end of what was written before the topic had more partitions than there are rings.
         self.counted: Position = ()
         self.closed_at: Position | None = None

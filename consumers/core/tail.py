@@ -53,8 +53,6 @@ class Tail:
         self._by_topic: dict[str, FeedLog] = {}
         self._opening: dict[str, asyncio.Task[FeedLog]] = {}
         self._recovering: dict[tuple[FeedLog, int], asyncio.Task[None]] = {}
-        # What the follower reads is changed by one at a time.
-        self._changing = asyncio.Lock()
         self._watching = asyncio.ensure_future(self._watch())
 
     async def log(self, feed: str) -> FeedLog:
@@ -81,9 +79,8 @@ class Tail:
         opened = FeedLog(entry, identity, ends, self._history, self._offsets, self._ring_bytes, self._check)
         if (await self._offsets.identity(entry.feed.topic)).partitions == identity.partitions:
             opened.counted = tuple(ends)
-        async with self._changing:
-            self._logs[feed] = self._by_topic[identity.topic] = opened
-            await self._follower.follow(TopicPartition(identity.topic, p, end) for p, end in enumerate(ends))
+        self._logs[feed] = self._by_topic[identity.topic] = opened
+        await self._follower.follow(TopicPartition(identity.topic, p, end) for p, end in enumerate(ends))
         log.info("feed_followed", feed=feed, partitions=identity.partitions)
         return opened
 
@@ -128,7 +125,7 @@ class Tail:
                 break
             except KafkaUnavailable:
                 await asyncio.sleep(1)
-        async with self._changing:
+        async with feed_log.changing:
             if feed_log.gone:
                 return
             await self._follower.unfollow([TopicPartition(topic, partition)])
@@ -170,7 +167,7 @@ class Tail:
             log.warning("feed_topic_gone", feed=feed_log.entry.feed.name, topic=topic)
             await self.drop(feed_log)
             return
-        async with self._changing:
+        async with feed_log.changing:
             new = range(len(feed_log.rings), identity.partitions)
             if new and not feed_log.gone:
                 log.info("partitions_added", feed=feed_log.entry.feed.name, partitions=identity.partitions)
@@ -182,7 +179,7 @@ class Tail:
     async def drop(self, feed_log: FeedLog) -> None:
         """Follow a feed no more: its topic is gone, or nobody reads it. Who still does must ask anew."""
         feed, topic = feed_log.entry.feed.name, feed_log.topic.topic
-        async with self._changing:
+        async with feed_log.changing:
             if self._logs.get(feed) is not feed_log:
                 return
             # Readers ask anew only now, when no record of the old topic can come any more.
