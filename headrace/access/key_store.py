@@ -66,6 +66,8 @@ class KeyStore:
         config = {"enable.idempotence": True, "linger.ms": 0, "delivery.timeout.ms": int(WRITE_S * 1000)}
         producer = Producer({**self._kafka, **config, "client.id": "headrace-keys"})
         try:
+            # Else it looks for a broker only when it asks for its id, finds none, and waits for half a second.
+            producer.list_topics(KEYS.name, WRITE_S)
             producer.produce(KEYS.name, value, key_id.encode(), 0, on_delivery=written)
         except KafkaException as error:
             raise KafkaUnavailable(error.args[0].str()) from None

@@ -40,6 +40,8 @@ class TransactionalProducer:
             "linger.ms": 0,
             "compression.type": "lz4",
             "queue.buffering.max.messages": 0,
+            # Else it looks for a broker only when it asks who coordinates, finds none, and waits for half a second.
+            "enable.sparse.connections": False,
             "logger": _UNHEARD,
             "error_cb": _log_error,
         }
