@@ -43,9 +43,6 @@ from headrace.settings import ServeSettings
 
 log = structlog.get_logger(__name__)
 
-OWNER_WAIT_S = 10.0
-"""How long a call waits while a subscription changes its owner: a session's time-out and a rebalance."""
-
 READ_WAIT_S = 2.0
 """How long a look at a subscription waits for its owner: without it, there still is the definition to show."""
 
@@ -229,8 +226,8 @@ class Subscriptions:
         wanted = checked(Resume, await request.read())
         subscription = checked_for(request, await self._registered.known(request))
         if wanted.from_ == "now":
-            seek = f"/v1/subscriptions/{subscription.id}/seek"
-            moved = await self._owners.call(subscription.id, "POST", seek, b'{"offset":"now"}', OWNER_WAIT_S)
+            seek, wait_s = f"/v1/subscriptions/{subscription.id}/seek", self._settings.owner_wait_s
+            moved = await self._owners.call(subscription.id, "POST", seek, b'{"offset":"now"}', wait_s)
             if moved.status != HTTPStatus.OK:
                 return moved
         return await self._turned(request, "active", "")
@@ -241,7 +238,8 @@ class Subscriptions:
     # Calls that only the owner can answer
 
     async def _pass_on(self, request: web.Request) -> web.Response:
-        return await self._owners.ask((await self._registered.known(request)).id, request, OWNER_WAIT_S)
+        wait_s = self._settings.owner_wait_s
+        return await self._owners.ask((await self._registered.known(request)).id, request, wait_s)
 
 
 def _secret_of(keys: tuple[SigningKey, ...]) -> dict[str, Any]:

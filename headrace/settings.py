@@ -199,6 +199,11 @@ class ServeSettings(SecretsSettings, WebhookSettings, AccessSettings):
     websocket_message_bytes: int = Field(
         4 * 2**20, description="Largest message that a client may send over WebSocket, inflated."
     )
+    owner_wait_s: float = Field(
+        10.0,
+        description="How long a call about a subscription waits for a relay that owns it; while it changes its owner, "
+        "that takes a session's time-out and a rebalance.",
+    )
     slow_s: float = Field(
         10.0, description="How long a client with `slow=disconnect` may take nothing before it is disconnected."
     )

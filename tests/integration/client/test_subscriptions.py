@@ -75,7 +75,7 @@ async def test_a_subscription_is_made_moved_paused_and_deleted(
 async def test_what_is_wrong_with_a_subscription_is_a_typed_error(gateway: Gateway, new_feed: FeedFactory) -> None:
     feed = new_feed()
     hook = "http://127.0.0.1:9/"
-    async with gateway() as url, Client(url, patience_s=0) as client:
+    async with gateway(owner_wait_s=0.5) as url, Client(url, patience_s=0) as client:
         made = await client.subscriptions.create(feed, hook, ordering="key", offset="-1")
         assert (made.ordering, made.feed, made.url, made.mode, made.state) == ("key", feed, hook, "webhook", "active")
         with pytest.raises(Conflict):

@@ -228,13 +228,14 @@ async def test_a_call_reaches_the_owner_through_any_gateway_and_looks_again_afte
             assert (await seeking)["status"]["epoch"] > epoch
 
 
-async def test_without_a_relay_there_is_a_definition_and_calls_are_told_to_come_again(api: Api, log: Log) -> None:
+async def test_without_a_relay_there_is_a_definition_and_calls_are_told_to_come_again(log: Log, helpers: Any) -> None:
     feed = log.feed()
-    created = await api.create(feed, "http://127.0.0.1:1/")
-    shown = await api.show(created["id"])
-    assert (shown["id"], shown["status"]) == (created["id"], None)
-    async with api.session.post(f"{api.url}/v1/subscriptions/{created['id']}/test") as answer:
-        assert answer.status == 503
-        assert answer.headers["Retry-After"] == "5"
-        assert "start a relay" in (await answer.json(content_type=None))["detail"]
-    await api.call("DELETE", f"/{created['id']}")
+    async with helpers.running_gateway(log, owner_wait_s=0.5) as api:
+        created = await api.create(feed, "http://127.0.0.1:1/")
+        shown = await api.show(created["id"])
+        assert (shown["id"], shown["status"]) == (created["id"], None)
+        async with api.session.post(f"{api.url}/v1/subscriptions/{created['id']}/test") as answer:
+            assert answer.status == 503
+            assert answer.headers["Retry-After"] == "5"
+            assert "start a relay" in (await answer.json(content_type=None))["detail"]
+        await api.call("DELETE", f"/{created['id']}")
