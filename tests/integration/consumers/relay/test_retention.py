@@ -26,7 +26,7 @@ HOUR_MS = 3_600_000
 @pytest.fixture(scope="module")
 async def forgetful_relay(log: Log) -> AsyncIterator[str]:
     """A relay that keeps nothing in memory: what the log has dropped is gone."""
-    async with running_relay(log, ring_bytes=0) as address:
+    async with running_relay(log, ring_bytes=0, mirror_interval_s=0.05) as address:
         yield address
 
 
