@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import uuid
@@ -9,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
-from support.running import let_go
 
 from headrace.broker import EmbeddedBroker
 from headrace.secret_keys import new_secret_key
@@ -19,16 +19,12 @@ NewTopicFactory = Callable[..., str]
 # All services of a session, in this process and in others, open each other's secrets.
 os.environ.setdefault("HEADRACE_SECRET_KEYS", new_secret_key())
 
+# What stays (all flights, hundreds of modules) is walked less often than by default, as in services.
+gc.set_threshold(50_000, 10, 10)
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, and what they start and stop would, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def services_let_go() -> Iterator[None]:
-    """A process runs hundreds of services, one after another."""
-    yield
-    let_go()
 
 
 @pytest.fixture(scope="session")
