@@ -16,7 +16,7 @@ COUNT = 500
 def write(bootstrap_servers: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result()
-    producer = Producer({"bootstrap.servers": bootstrap_servers, "enable.idempotence": True})
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "max.in.flight": 1})
     for number in range(COUNT):
         producer.produce("kept", str(number).encode())
     assert producer.flush(10) == 0

@@ -73,7 +73,7 @@ async def test_it_goes_on_over_a_restart_with_nothing_lost_or_repeated(
             await client.publish(feed, numbered(2500, 100))
             await until(lambda: len(seen) == 2600)
         # While the gateway is away somebody else writes to the topic.
-        producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
+        producer = Producer({"bootstrap.servers": kafka, "max.in.flight": 1})
         for number in range(2600, 2700):
             producer.produce(feed, b'{"key":"k","number":%d}' % number, b"k")
         assert producer.flush(10) == 0

@@ -75,7 +75,7 @@ async def test_following_goes_on_over_a_restart_of_the_gateway_with_nothing_lost
         with pytest.raises(Unreachable):
             await client.feeds()
     # While the gateway is away somebody else writes to the topic.
-    producer = Producer({"bootstrap.servers": kafka, "partitioner": "murmur2_random", "enable.idempotence": True})
+    producer = Producer({"bootstrap.servers": kafka, "partitioner": "murmur2_random", "max.in.flight": 1})
     for number in range(250, 300):
         producer.produce(feed, b'{"key":"k%d","number":%d}' % (number % KEYS, number), b"k%d" % (number % KEYS))
     assert producer.flush(10) == 0

@@ -78,7 +78,8 @@ def write(kafka: str) -> Write:
             {
                 "bootstrap.servers": servers,
                 "linger.ms": 0,
-                "enable.idempotence": True,  # else a retry may change the order
+                # Else a retry may change the order; an idempotent one would wait for half a second for its id.
+                "max.in.flight": 1,
                 "topic.metadata.refresh.interval.ms": 200,
             }
         )

@@ -24,7 +24,7 @@ NOBODY = "data.n < 0"
 
 def keyed(servers: str, topic: str, values: list[tuple[str, Any]]) -> None:
     """Writes values where their keys belong."""
-    producer = Producer({"bootstrap.servers": servers, "partitioner": "murmur2_random", "enable.idempotence": True})
+    producer = Producer({"bootstrap.servers": servers, "partitioner": "murmur2_random", "max.in.flight": 1})
     for key, value in values:
         producer.produce(topic, orjson.dumps(value), key)
     assert producer.flush(30) == 0

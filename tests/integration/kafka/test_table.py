@@ -16,7 +16,7 @@ from headrace.kafka.table import Table
 
 
 def put(servers: str, topic: str, *records: tuple[str | None, bytes | None]) -> None:
-    producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True})
+    producer = Producer({"bootstrap.servers": servers, "max.in.flight": 1})
     for key, value in records:
         producer.produce(topic, value, key)
     assert producer.flush(30) == 0

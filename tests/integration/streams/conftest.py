@@ -38,7 +38,7 @@ class Stream:
 
     def write(self, *values: str, **options: str) -> None:
         """Write JSON texts to partition 0 of the source."""
-        producer = Producer({"bootstrap.servers": self.kafka, "enable.idempotence": True, **options})
+        producer = Producer({"bootstrap.servers": self.kafka, "max.in.flight": 1, **options})
         for value in values:
             producer.produce(self.source, f'"{value}"', partition=0)
         assert producer.flush(20) == 0

@@ -70,7 +70,7 @@ async def test_what_a_former_owner_writes_late_of_the_same_epoch_brings_nothing_
         created = (await api.show(worker.name))["created"]
         leased = await worker.lease(10)
         assert await worker.ack(*leased[:3], *leased[5:9]) == {}
-    producer = Producer({"bootstrap.servers": log.kafka, "enable.idempotence": True})
+    producer = Producer({"bootstrap.servers": log.kafka, "max.in.flight": 1})
     late = f"{worker.name}\0{created}\0lane\x000\x000\x001"
     producer.produce(POSITIONS.name, b'{"position":1,"done":[[2,4]]}', late, partition=position_partition(worker.name))
     assert producer.flush(10) == 0

@@ -171,7 +171,7 @@ async def test_what_a_stale_owner_writes_under_an_older_epoch_does_not_count(api
             await until(lambda: api.owner(name))
             epoch = (await api.seek(name, offset="-1"))["status"]["epoch"]
             await until(lambda: has(api, name, lag=0, delivered=10))
-        producer = Producer({"bootstrap.servers": log.kafka, "enable.idempotence": True})
+        producer = Producer({"bootstrap.servers": log.kafka, "max.in.flight": 1})
         key = f"{name}\0{created['created']}\0"
         for suffix, value in [
             ("base\x001", b'{"offset":"-1"}'),
@@ -205,7 +205,7 @@ async def test_a_call_reaches_the_owner_through_any_gateway_and_looks_again_afte
         async with helpers.running_gateway(log) as another:
             epoch = (await another.seek(created["id"], offset="now"))["status"]["epoch"]
             partition = str(position_partition(created["id"]))
-            producer = Producer({"bootstrap.servers": log.kafka, "enable.idempotence": True})
+            producer = Producer({"bootstrap.servers": log.kafka, "max.in.flight": 1})
 
             def announce(announced: str) -> None:
                 producer.produce(OWNERS.name, f'{{"address":"{announced}"}}'.encode(), partition)

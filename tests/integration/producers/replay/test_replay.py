@@ -123,7 +123,7 @@ async def test_events_of_others_in_the_feed_do_not_hide_where_a_replay_stands(
     await run(settings, job(entry, path, limit=2_500))
     other = ndjson(tmp_path / "b.ndjson", 10)
     await run(settings, job(entry, other))
-    producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
+    producer = Producer({"bootstrap.servers": kafka, "max.in.flight": 1})
     for n in range(20_000):
         producer.produce(entry.feed.topic, b"{}", str(n).encode())
     producer.flush()
