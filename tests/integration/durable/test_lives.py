@@ -171,7 +171,7 @@ async def test_a_feed_of_a_file_has_the_second_name_too(gateway: Any) -> None:
     sent = await gateway.append(FILE_FEED, b'{"n": 1}', Content_Type="application/json")
     assert sent.status == 200
     events = orjson.loads(await gateway.read(FILE_FEED))
-    assert events[0]["data"] == {"n": 1}
+    assert events[-1]["data"] == {"n": 1}
     assert (await gateway.call("HEAD", FILE_FEED)).headers["Stream-Next-Offset"]
     refused = await gateway.append(FILE_FEED, b"{}", Content_Type="application/json", **producer(0, 0))
     assert refused.status == 400
