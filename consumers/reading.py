@@ -23,7 +23,7 @@ from headrace.consumers.sse import ServerSentEvents
 from headrace.consumers.stream_logs import StreamLogs
 from headrace.consumers.websocket.endpoint import WebSockets
 from headrace.consumers.websocket.handshake import wants_websocket
-from headrace.consumers.websocket.session import Publish
+from headrace.consumers.websocket.writes import Writes
 from headrace.durable.feeds import Feeds
 from headrace.durable.streams import Streams
 from headrace.http.problems import Problem
@@ -45,10 +45,10 @@ class Reading:
         self,
         settings: ServeSettings,
         catalogue: Catalogue,
-        publish: Publish | None = None,
+        writes: Writes | None = None,
         streams: Streams | None = None,
     ) -> None:
-        """`publish` writes what clients send over WebSocket, in a service that also writes.
+        """`writes` takes what clients send over WebSocket, in a service that also writes.
 
         `streams` are those that clients make; without them there are only the feeds of the catalogue.
         """
@@ -59,7 +59,7 @@ class Reading:
         self._stream_logs: StreamLogs | None = None
         self._tail: Tail | None = None
         self._sse = ServerSentEvents(settings)
-        self._websockets = WebSockets(settings, self.log, publish)
+        self._websockets = WebSockets(settings, self.log, writes)
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """The feeds, one feed, its events, also under their second name; who follows them."""

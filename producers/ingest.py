@@ -26,7 +26,7 @@ from headrace.producers.body import read_body
 from headrace.producers.idempotency import IdempotencyKeys
 from headrace.producers.incoming import Incoming, Parsed, Rejected, cloud_events, idempotency_key, parse
 from headrace.producers.operations import events, streams
-from headrace.producers.streams import StreamWriting, read_only
+from headrace.producers.streams import StreamWriting, read_only, unknown
 from headrace.schemas.catalogue import Catalogue, Entry
 from headrace.schemas.codec import InvalidData
 from headrace.schemas.event import to_headers
@@ -129,10 +129,24 @@ class Ingest:
         _count(feed, results)
         return told(results)
 
+    async def append(self, stream: str, messages: list[Any]) -> str:
+        """Append JSON values that did not come by POST to a stream, all or none; the offset token after them.
+
+        Raises `Problem`, `QueueFull`, `KafkaUnavailable`.
+        """
+        if stream in self._catalogue:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"{stream} is a feed of events, no stream: publish events to it.")
+        if self._streams is None:
+            raise unknown(stream)
+        return await self._streams.append(stream, messages)
+
     def _entry(self, feed: str) -> Entry:
         entry = self._catalogue.get(feed)
         if entry is None:
-            raise Problem(HTTPStatus.NOT_FOUND, f"No feed of a file is called {feed}; GET /v1/feeds lists them.")
+            raise Problem(
+                HTTPStatus.NOT_FOUND,
+                f"No feed of a file is called {feed}; GET /v1/feeds lists them. A stream takes messages.",
+            )
         if holds_dead_letters(feed):
             raise Problem(
                 HTTPStatus.METHOD_NOT_ALLOWED, "Dead letters are written by Headrace alone.", headers={"Allow": "GET"}

@@ -24,7 +24,11 @@ def messages_of(media_type: str, body: bytes, max_message_bytes: int) -> list[by
     """
     if not body:
         return []
-    messages = _json(body) if is_json(media_type) else [body]
+    return checked_messages(_json(body) if is_json(media_type) else [body], max_message_bytes)
+
+
+def checked_messages(messages: list[bytes], max_message_bytes: int) -> list[bytes]:
+    """The messages; raises `Problem` 413 where they are too large or too many."""
     largest = max(map(len, messages), default=0)
     if largest > max_message_bytes:
         raise Problem(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 from confluent_kafka import KafkaException
@@ -10,17 +11,20 @@ from confluent_kafka import KafkaException
 from headrace import metrics
 from headrace.access.principal import EVENTS
 from headrace.durable.append import Append, EpochBegins, Refused, SeqGap, StaleEpoch, StreamClosed
+from headrace.durable.media_type import JSON
 from headrace.durable.removal import UnknownStream
 from headrace.durable.stream import Stream
 from headrace.durable.streams import Streams
 from headrace.http.browsers import FOR_BROWSERS
 from headrace.http.problems import Problem, unavailable
 from headrace.producers.body import read_body
-from headrace.producers.messages import messages_of
+from headrace.producers.messages import checked_messages, messages_of
 from headrace.producers.stream_request import closes, media_type, producer_seq, stream_seq, wanted_stream
+from headrace.schemas.codec import InvalidData, JsonCodec
 from headrace.schemas.feed import STREAMS
 from headrace.settings import IngestSettings
 
+VALUES = JsonCodec()
 HEADERS = {"Cache-Control": "no-store", **FOR_BROWSERS}
 
 
@@ -73,6 +77,22 @@ class StreamWriting:
             _count(append.messages)
             answer[EVENTS] = len(append.messages)
         return answer
+
+    async def append(self, name: str, values: list[Any]) -> str:
+        """Append JSON values that did not come by POST; the offset token after them. Raises what `post` does."""
+        try:
+            messages = [VALUES.encode(value) for value in values]
+        except InvalidData as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, f"A message {error}.") from None
+        messages = checked_messages(messages, self._settings.max_event_bytes)
+        try:
+            appended = await self._streams.append(name, Append(messages, JSON, False, None, None))
+        except UnknownStream as error:
+            raise unknown(str(error)) from None
+        except Refused as error:
+            raise _refused(error) from None
+        _count(messages)
+        return appended.stream.next_offset
 
     async def delete(self, request: web.Request) -> web.Response:
         """Remove a stream with all that is in it."""

@@ -7,7 +7,6 @@ import contextlib
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
 
 from aiohttp import web
 
@@ -26,9 +25,10 @@ from headrace.consumers.websocket import session, stream
 from headrace.consumers.websocket.deflate import Deflate
 from headrace.consumers.websocket.frames import CloseCode, Opcode
 from headrace.consumers.websocket.handshake import Handshake, shake_hands
-from headrace.consumers.websocket.session import Publish, Session
+from headrace.consumers.websocket.session import Session
 from headrace.consumers.websocket.socket import CLOSE_WAIT_S, HIGH_WATER_BYTES, Socket
 from headrace.consumers.websocket.subscription import MODE, OpenLog
+from headrace.consumers.websocket.writes import AllowedWrites, Writes
 from headrace.http.problems import Problem, stopping
 from headrace.settings import ServeSettings
 
@@ -36,10 +36,10 @@ from headrace.settings import ServeSettings
 class WebSockets:
     """All WebSocket connections of a service: a fan-out for each feed and compression, a session for each client."""
 
-    def __init__(self, settings: ServeSettings, open_log: OpenLog, publish: Publish | None) -> None:
+    def __init__(self, settings: ServeSettings, open_log: OpenLog, writes: Writes | None) -> None:
         self._settings = settings
         self._open_log = open_log
-        self._publish = publish
+        self._writes = writes
         # Those of clients that just get the events.
         self._fan_outs: FanOuts[Deflate | None] = FanOuts(MODE, settings, stream.StreamFrames)
         self._sessions: dict[Socket, Session | None] = {}
@@ -53,8 +53,8 @@ class WebSockets:
         if agreed.subprotocol == session.SUBPROTOCOL:
             socket = self._take_over(request, agreed, ())
             feed, flush_s = feed_log.entry.feed.name, self._settings.flush_s
-            open_log, publish = self._allowed(principal_of(request))
-            self._sessions[socket] = Session(socket, feed, open_log, publish, flush_s)
+            open_log, writes = self._allowed(principal_of(request))
+            self._sessions[socket] = Session(socket, feed, open_log, writes, flush_s)
             if self._watching is None:
                 self._watching = asyncio.ensure_future(self._watch())
         else:
@@ -92,20 +92,14 @@ class WebSockets:
         socket.on_close = principal.on_end(lambda: self._revoked(socket))
         return socket
 
-    def _allowed(self, principal: Everybody) -> tuple[OpenLog, Publish | None]:
-        """What a session may call: a socket leads to other feeds than the one of its URL."""
-        publish_any = self._publish
+    def _allowed(self, principal: Everybody) -> tuple[OpenLog, Writes | None]:
+        """What a session may call."""
 
         async def open_log(feed: str) -> FeedLog:
             principal.require(Action.READ, feed)
             return await self._open_log(feed)
 
-        async def publish(feed: str, events: list[Any]) -> list[dict[str, Any]]:
-            principal.require(Action.PUBLISH, feed)
-            assert publish_any is not None
-            return await publish_any(feed, events)
-
-        return open_log, None if publish_any is None else publish
+        return open_log, None if self._writes is None else AllowedWrites(self._writes, principal)
 
     def _revoked(self, socket: Socket) -> None:
         found = self._sessions.get(socket)

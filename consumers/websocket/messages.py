@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from headrace.consumers.filter.expression import Filter
 from headrace.consumers.filter.text import FilterText
@@ -68,12 +69,19 @@ class Grant(_Frame):
 
 
 class PublishEvents(_Frame):
-    """Write CloudEvents to a feed, by default that of the URL."""
+    """Write CloudEvents to a feed, or messages to a stream; by default to that of the URL."""
 
     type: Literal["publish"]
     id: Id
     feed: str | None = None
-    events: list[Any]
+    events: list[Any] | None = None
+    messages: Annotated[list[Any], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.events is None) is (self.messages is None):
+            raise PydanticCustomError("one_of", "give events, or messages for a stream")
+        return self
 
 
 class Ping(_Frame):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +25,7 @@ from headrace.consumers.websocket.messages import (
 )
 from headrace.consumers.websocket.socket import BUSY, CODES, Socket
 from headrace.consumers.websocket.subscription import OpenLog, Subscription
+from headrace.consumers.websocket.writes import Writes
 from headrace.http.problems import Problem, problem_of
 
 SUBPROTOCOL = "headrace.v1"
@@ -35,7 +36,6 @@ PUBLISHED_WAIT_S = 1.0
 
 HEARTBEAT = b'{"type":"heartbeat"}'
 
-Publish = Callable[[str, list[Any]], Awaitable[list[dict[str, Any]]]]
 """Writes CloudEvents to a feed and tells what became of each; raises what `problem_of` knows."""
 
 
@@ -45,11 +45,11 @@ class Session:
     What it publishes is written in its order, a frame at a time; all else is done as it comes.
     """
 
-    def __init__(self, socket: Socket, feed: str, open_log: OpenLog, publish: Publish | None, flush_s: float) -> None:
+    def __init__(self, socket: Socket, feed: str, open_log: OpenLog, writes: Writes | None, flush_s: float) -> None:
         self._socket = socket
         self._feed = feed
         self._open_log = open_log
-        self._publish = publish
+        self._writes = writes
         self._flush_s = flush_s
         self._subscriptions: dict[str, tuple[Subscription, asyncio.Task[None]]] = {}
         self._to_publish: deque[tuple[PublishEvents, int]] = deque()
@@ -180,23 +180,26 @@ class Session:
     # Publishing
 
     def _queue(self, asked: PublishEvents, size_bytes: int) -> None:
-        if self._publish is None:
+        if self._writes is None:
             detail = "This service only reads: publish at a gateway, or by POST where events are taken."
             raise _refused(asked.id, HTTPStatus.METHOD_NOT_ALLOWED, detail)
-        self._socket.charge(len(asked.events), size_bytes)
+        self._socket.charge(len(asked.events or asked.messages or ()), size_bytes)
         self._to_publish.append((asked, size_bytes))
         self._waiting_bytes += size_bytes
         if self._waiting_bytes > MAX_WAITING_BYTES:
             self._socket.hold(BUSY)
         if self._publishing is None or self._publishing.done():
-            self._publishing = asyncio.ensure_future(self._publish_all(self._publish))
+            self._publishing = asyncio.ensure_future(self._publish_all(self._writes))
 
-    async def _publish_all(self, publish: Publish) -> None:
+    async def _publish_all(self, writes: Writes) -> None:
         while self._to_publish:
             asked, size_bytes = self._to_publish.popleft()
             feed = self._feed if asked.feed is None else asked.feed
             try:
-                self._tell("published", id=asked.id, events=await publish(feed, asked.events))
+                if asked.messages is None:
+                    self._tell("published", id=asked.id, events=await writes.publish(feed, asked.events or []))
+                else:
+                    self._tell("published", id=asked.id, offset=await writes.append(feed, asked.messages))
             except Exception as error:
                 self._refuse(asked.id, problem_of(error, mode="websocket", feed=feed))
             self._waiting_bytes -= size_bytes

@@ -22,7 +22,7 @@ def gateway() -> None:
     def parts() -> list[Part]:
         streams = Streams(settings, settings.queue_bytes)
         ingest = Ingest(settings, catalogue, streams)
-        reading = Reading(settings, catalogue, ingest.publish, streams)
+        reading = Reading(settings, catalogue, ingest, streams)
         return [streams, ingest, reading, Subscriptions(settings, reading), Documentation(settings, catalogue)]
 
     run_service("gateway", settings, settings.port, parts)

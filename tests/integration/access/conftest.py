@@ -107,7 +107,7 @@ async def running_gateway(kafka: str, feeds: Path, **settings: Any) -> AsyncIter
     catalogue = load_catalogue(chosen)
     streams = Streams(chosen)
     ingest = Ingest(chosen, catalogue, streams)
-    reading = Reading(chosen, catalogue, ingest.publish, streams)
+    reading = Reading(chosen, catalogue, ingest, streams)
     subscriptions = Subscriptions(chosen, reading)
     parts = [*access_parts(chosen), streams, ingest, reading, subscriptions, Documentation(chosen, catalogue)]
     async with (

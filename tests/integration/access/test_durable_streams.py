@@ -74,3 +74,19 @@ async def test_answers_of_a_keyed_gateway_are_not_for_shared_caches(gateway: Any
     await gateway.call("PUT", "/v1/stream/cache.a", admin, json=[1, 2, 3], headers=MESSAGE)
     _, headers, _ = await gateway.call("GET", "/v1/stream/cache.a?limit=1", admin)
     assert headers["Cache-Control"].startswith("private")
+
+
+async def test_messages_over_websocket_need_the_scope_of_the_stream_they_go_to(gateway: Any, keys: Any) -> None:
+    admin, writer = await keys.make("admin:talk.*"), await keys.make("read:talk.*", "publish:talk.mine")
+    await ready(gateway, admin, writer)
+    for name in ("talk.mine", "talk.yours"):
+        assert (await gateway.call("PUT", f"/v1/stream/{name}", admin, headers=MESSAGE))[0] == 201
+    url = f"{gateway.url}/v1/stream/talk.mine"
+    async with gateway.session.ws_connect(
+        url, protocols=["headrace.v1"], headers={"Authorization": f"Bearer {writer}"}
+    ) as socket:
+        for name in ("talk.yours", "talk.mine"):
+            await socket.send_json({"type": "publish", "id": name, "feed": name, "messages": [1]})
+        refused, taken = await socket.receive_json(), await socket.receive_json()
+    assert (refused["id"], refused["problem"]["missing_scopes"]) == ("talk.yours", ["publish:talk.yours"])
+    assert (taken["id"], taken["type"]) == ("talk.mine", "published")

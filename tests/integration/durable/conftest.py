@@ -100,7 +100,7 @@ def start_gateway(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Start
         )
         catalogue, streams = load_catalogue(chosen), Streams(chosen)
         ingest = Ingest(chosen, catalogue, streams)
-        reading = Reading(chosen, catalogue, ingest.publish, streams)
+        reading = Reading(chosen, catalogue, ingest, streams)
         async with (
             service(streams, ingest, reading) as url,
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http,

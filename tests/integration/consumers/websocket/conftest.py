@@ -27,7 +27,7 @@ def gateway(kafka: str, feeds: Path) -> Gateway:
         chosen = GatewaySettings(**{"bootstrap_servers": kafka, "feeds": feeds, **settings})
         catalogue = load_catalogue(chosen)
         ingest = Ingest(chosen, catalogue)
-        async with service(ingest, Reading(chosen, catalogue, ingest.publish)) as url:
+        async with service(ingest, Reading(chosen, catalogue, ingest)) as url:
             yield url
 
     return running
