@@ -20,6 +20,7 @@ from headrace.consumers.operations import events, feeds
 from headrace.consumers.read_request import Live, forms_of, parse
 from headrace.consumers.refused import refused
 from headrace.consumers.sse import ServerSentEvents
+from headrace.consumers.stream_keeping import StreamKeeping
 from headrace.consumers.stream_logs import StreamLogs
 from headrace.consumers.websocket.endpoint import WebSockets
 from headrace.consumers.websocket.handshake import wants_websocket
@@ -55,8 +56,9 @@ class Reading:
         self._settings = settings
         self._catalogue = catalogue
         self._streams = streams
-        self._feeds: Mapping[str, Entry] = catalogue if streams is None else Feeds(catalogue, streams)
+        self._feeds: Mapping[str, Entry] = catalogue
         self._stream_logs: StreamLogs | None = None
+        self._stream_keeping: StreamKeeping | None = None
         self._tail: Tail | None = None
         self._sse = ServerSentEvents(settings)
         self._websockets = WebSockets(settings, self.log, writes)
@@ -87,6 +89,8 @@ class Reading:
     async def start(self) -> None:
         """Connect to Kafka."""
         kafka = self._settings.kafka()
+        if self._streams is not None:
+            self._feeds = Feeds(self._catalogue, self._streams.table)
         self._tail = Tail(
             kafka,
             admin_client(kafka),
@@ -96,7 +100,8 @@ class Reading:
             history_consumers=self._settings.history_consumers,
         )
         if self._streams is not None:
-            self._stream_logs = StreamLogs(self._tail, self._streams)
+            self._stream_logs = StreamLogs(self._tail, self._catalogue, self._streams.table)
+            self._stream_keeping = StreamKeeping(self._tail, self._streams)
 
     def trouble(self) -> str | None:
         """Why reading would not work now."""
@@ -111,6 +116,8 @@ class Reading:
 
     async def close(self) -> None:
         """Leave Kafka."""
+        if self._stream_keeping is not None:
+            await self._stream_keeping.close()
         if self._stream_logs is not None:
             await self._stream_logs.close()
         if self._tail is not None:
@@ -169,9 +176,7 @@ class Reading:
     async def log(self, feed: str) -> FeedLog:
         """The log of a feed; raises `Problem` 404."""
         try:
-            if self._stream_logs is not None and feed not in self._catalogue:
-                return await self._stream_logs.log(feed)
-            return await self.tail.log(feed)
+            return await (self._stream_logs or self.tail).log(feed)
         except UnknownFeed:
             raise Problem(HTTPStatus.NOT_FOUND, f"No feed is called {feed}; GET /v1/feeds lists them.") from None
         except UnknownTopic as error:

@@ -1,4 +1,4 @@
-"""The logs of durable streams: opened when somebody reads them, told of closure, dropped when the stream is no more."""
+"""The logs of feeds where there are streams: of those, opened when somebody reads them, dropped when they are gone."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import asyncio
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.tail import Tail, UnknownFeed
 from headrace.durable.stream import Stream
-from headrace.durable.streams import Streams
-
-KEEP_S = 0.5
+from headrace.durable.table import StreamTable
+from headrace.schemas.catalogue import Catalogue
 
 
 class StreamLogs:
-    """What connects the streams with the reader core."""
+    """What connects the table of streams with the reader core. A file's feed goes before a stream of the same name."""
 
-    def __init__(self, tail: Tail, streams: Streams) -> None:
+    def __init__(self, tail: Tail, catalogue: Catalogue, table: StreamTable) -> None:
         self._tail = tail
-        self._streams = streams
+        self._catalogue = catalogue
+        self._table = table
         self._dropping: set[asyncio.Task[None]] = set()
-        streams.table.listen(self._changed)
-        self._keeping = asyncio.ensure_future(self._keep())
+        table.listen(self._changed)
 
     async def log(self, name: str) -> FeedLog:
-        """The log of a stream as it is now. Raises `UnknownFeed`, `UnknownTopic`, `KafkaUnavailable`."""
-        while (stream := await self._streams.table.find(name)) is not None:
+        """The log of a feed, of a stream as it is now. Raises `UnknownFeed`, `UnknownTopic`, `KafkaUnavailable`."""
+        if name in self._catalogue:
+            return await self._tail.log(name)
+        while (stream := await self._table.find(name)) is not None:
             found = await self._tail.log(name)
             if found.topic.topic_id == stream.topic_id:
                 if stream.closed and found.closed_at is None:
@@ -33,14 +34,14 @@ class StreamLogs:
             await self._tail.drop(found)  # of the stream that had this name before
         raise UnknownFeed(name)
 
-    async def _keep(self) -> None:
-        """Who follows a stream reads it all the time: it does not expire meanwhile."""
-        while True:
-            await asyncio.sleep(KEEP_S)
-            for name in list(self._streams.table.mortal):
-                found = self._tail.opened(name)
-                if found is not None and found.is_followed:
-                    self._streams.touch(name)
+    async def is_latest(self, feed_log: FeedLog) -> bool:
+        """Whether no other stream has its name by now, as far as Kafka knows; raises `KafkaUnavailable`."""
+        feed = feed_log.entry.feed
+        if not feed.is_stream:
+            return True
+        await self._table.definitions.catch_up()
+        stream = self._table.get(feed.name)
+        return stream is not None and stream.topic_id == feed_log.topic.topic_id
 
     def _changed(self, name: str, stream: Stream | None) -> None:
         found = self._tail.opened(name)
@@ -55,5 +56,5 @@ class StreamLogs:
 
     async def close(self) -> None:
         """Stop."""
-        self._keeping.cancel()
-        await asyncio.wait([self._keeping, *self._dropping])
+        if self._dropping:
+            await asyncio.wait(self._dropping)
