@@ -30,7 +30,8 @@ async def undelivered(runner: Running, limit: int, wait_s: float) -> Batch:
         position = batch.position
         if not batch.records:
             left_s = deadline_s - loop.time()
-            if found or left_s <= 0 or runner.feed_log.gone or not await runner.feed_log.wait(position, left_s):
+            over = runner.feed_log.gone or runner.feed_log.is_closed_at(position)
+            if found or left_s <= 0 or over or not await runner.feed_log.wait(position, left_s):
                 break
             continue
         found += [
