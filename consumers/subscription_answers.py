@@ -46,8 +46,8 @@ class TlsOutline(TypedDict):
 
 
 def _says_all(schema: dict[str, Any]) -> None:
-    """What may be left out of a request is there in an answer; only the secret is not always."""
-    schema["required"] = [name for name in schema["properties"] if name != "secret"]
+    """What may be left out of a request is there in an answer, but for a few."""
+    schema["required"] = [name for name in schema["properties"] if name not in ("secret", "waits_for")]
 
 
 class ShownSubscription(Options):
@@ -108,6 +108,9 @@ class SubscriptionNow(ShownSubscription):
     """A subscription and how it stands."""
 
     status: Status | None = Field(description="Null while no relay runs it: then it stands still.")
+    waits_for: str = Field(
+        "", description="What it stands still for, where it has a relay: its feed is not there, a stream was deleted."
+    )
 
 
 class SubscriptionList(TypedDict):

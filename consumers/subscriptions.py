@@ -113,12 +113,6 @@ class Subscriptions:
         wanted = checked(Create, await request.read())
         principal_of(request).require(Action.SUBSCRIBE, wanted.feed)
         feed_log = await self._reading.log(wanted.feed)
-        if feed_log.entry.feed.is_stream:
-            raise Problem(
-                HTTPStatus.BAD_REQUEST,
-                f"feed: {wanted.feed} is a stream, made by PUT; subscriptions are to feeds that a file defines.",
-                errors=[{"pointer": "/feed"}],
-            )
         await self._vetting.vet(wanted.url, wanted.credentials())
         if wanted.verify and wanted.url is None:
             raise Problem(

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from headrace.schemas.codec import Codec, codec_of
-from headrace.schemas.feed import DEAD_LETTERS, Feed, FeedError, feed_files, holds_dead_letters, load_feed
+from headrace.schemas.codec import Codec, JsonOrBytesCodec, codec_of
+from headrace.schemas.feed import STREAM_DEAD_LETTERS, Feed, FeedError, feed_files, load_feed
 from headrace.schemas.ids import FileIds, Ids, Schema, read_current
 from headrace.settings import Settings
 
@@ -24,7 +24,7 @@ class Entry:
 
 
 class Catalogue(Mapping[str, Entry]):
-    """Feeds by name. Every feed has its dead letters beside it, a feed too: `<feed>.dead`."""
+    """Feeds by name. Every feed has its dead letters beside it, a feed too: `<feed>.dead`; all streams have one."""
 
     def __init__(self, entries: Mapping[str, Entry]) -> None:
         self._entries = dict(entries)
@@ -44,11 +44,6 @@ def directories(settings: Settings) -> list[Path]:
     return [BUILT_IN, *([settings.feeds.resolve()] if settings.feeds else [])]
 
 
-def dead_letters_of(feed: str) -> str:
-    """The name of the feed that holds the dead letters of a feed; those of dead letters stay where they are."""
-    return feed if holds_dead_letters(feed) else f"{feed}{DEAD_LETTERS}"
-
-
 def load_catalogue(settings: Settings) -> Catalogue:
     """Read all definitions; raises `FeedError` or `SchemaError` with the file and what to change."""
     found = directories(settings)
@@ -63,7 +58,8 @@ def load_catalogue(settings: Settings) -> Catalogue:
             _check_key(feed, schema, path)
             entry = Entry(feed, codec_of(feed, schema, ids))
             entries[feed.name] = entry
-            entries[dead_letters_of(feed.name)] = _dead_letters(entry)
+            entries[feed.dead_letters] = _dead_letters(entry)
+    entries[STREAM_DEAD_LETTERS] = _stream_dead_letters()
     return Catalogue(entries)
 
 
@@ -90,7 +86,7 @@ def _dead_letters(entry: Entry) -> Entry:
     feed = entry.feed
     dead = replace(
         feed,
-        name=dead_letters_of(feed.name),
+        name=feed.dead_letters,
         topic=feed.dead_letter_topic,
         description=f"Events of {feed.name} that could not be processed or delivered, with the reason.",
         partitions=1,
@@ -99,3 +95,17 @@ def _dead_letters(entry: Entry) -> Entry:
     )
     # The original bytes, read with the original's codec: what is decodable shows its fields.
     return Entry(dead, entry.codec)
+
+
+def _stream_dead_letters() -> Entry:
+    codec = JsonOrBytesCodec()
+    dead = Feed(
+        name=STREAM_DEAD_LETTERS,
+        description="Events of streams, made by PUT, that could not be delivered, with the reason.",
+        topic=STREAM_DEAD_LETTERS,
+        format="bytes",
+        media_type=codec.content_type,
+        event_type=STREAM_DEAD_LETTERS,
+        retention_hours=DEAD_LETTER_HOURS,
+    )
+    return Entry(dead, codec)

@@ -174,6 +174,19 @@ class BytesCodec:
         return value
 
 
+class JsonOrBytesCodec(BytesCodec):
+    """Values of many kinds, those of all streams: JSON text where one is that, else opaque bytes."""
+
+    _json = JsonCodec()
+
+    def decode(self, value: bytes) -> Any:
+        """The text as it is, or the bytes themselves."""
+        try:
+            return self._json.decode(value)
+        except Undecodable:
+            return value
+
+
 def codec_of(feed: Feed, schema: Schema | None, ids: Ids) -> Codec:
     """The codec of a feed; `schema` is the current one of an Avro feed."""
     if schema is not None:

@@ -24,6 +24,8 @@ _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,244}")
 """Kafka's rule, with room for `.dead`."""
 DEAD_LETTERS = ".dead"
 """How the names of dead letters end, feeds' and topics'."""
+STREAM_DEAD_LETTERS = f"headrace.streams{DEAD_LETTERS}"
+"""The feed, and the topic, of the dead letters of all streams that were made by PUT."""
 STREAMS = "(streams)"
 """What metrics call feeds that were made by PUT."""
 
@@ -83,9 +85,16 @@ class Feed:
         return f"{self.topic}-value"
 
     @property
+    def dead_letters(self) -> str:
+        """The feed that holds its dead letters; those of dead letters stay where they are."""
+        if holds_dead_letters(self.name):
+            return self.name
+        return STREAM_DEAD_LETTERS if self.is_stream else f"{self.name}{DEAD_LETTERS}"
+
+    @property
     def dead_letter_topic(self) -> str:
         """Where events go that could not be processed or delivered."""
-        return f"{self.topic}{DEAD_LETTERS}"
+        return STREAM_DEAD_LETTERS if self.is_stream else f"{self.topic}{DEAD_LETTERS}"
 
     def topic_spec(self) -> TopicSpec:
         """The topic as it is made where it does not exist."""

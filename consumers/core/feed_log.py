@@ -281,7 +281,11 @@ class FeedLog:
             self._events_bytes -= size_bytes
         return event
 
-    # What the tail calls
+    # What the tail calls, and who keeps a feed followed without waiting for it
+
+    def asked(self) -> None:
+        """Somebody wants it followed."""
+        self.asked_s = time.monotonic()
 
     @property
     def is_followed(self) -> bool:

@@ -58,7 +58,7 @@ class Tail:
     async def log(self, feed: str) -> FeedLog:
         """The log of a feed, followed from now on. Raises `UnknownFeed`, `UnknownTopic`, `KafkaUnavailable`."""
         if (found := self._logs.get(feed)) is not None:
-            found.asked_s = time.monotonic()
+            found.asked()
             return found
         if feed not in self.catalogue:
             raise UnknownFeed(feed)

@@ -19,7 +19,10 @@ SUBSCRIPTION = Parameter(
 IF_MATCH = Parameter("If-Match", "Change it only if this is still its `ETag`: else 412.", place="header", example="*")
 UNKNOWN = "There is no such subscription."
 UNAVAILABLE = "Kafka does not answer; ask again after `Retry-After`."
-NO_OWNER = "No relay runs the subscription at present, or Kafka does not answer; ask again after `Retry-After`."
+NO_OWNER = (
+    "No relay runs the subscription at present, its feed is not there, or Kafka does not answer; ask again after "
+    "`Retry-After`."
+)
 MALFORMED = "The request does not fit; `errors` has a JSON Pointer for each fault."
 TOO_LARGE = "The body is larger than 1 MiB."
 

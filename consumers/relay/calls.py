@@ -57,11 +57,12 @@ class Calls:
         ]
 
     async def _status(self, request: web.Request) -> web.Response:
-        runner = self._owned.running(request)
-        body = {
-            **runner.subscription.public(),
-            "status": {"owner": self._address, **runner.status()},
-        }
+        standstills, name = self._owner.standstills, request.match_info["id"]
+        if (stood := standstills.get(name)) is not None:
+            body = {**stood.public(), "status": None, "waits_for": standstills.reason(name)}
+        else:
+            runner = self._owned.running(request)
+            body = {**runner.subscription.public(), "status": {"owner": self._address, **runner.status()}}
         return web.Response(body=orjson.dumps(body), content_type="application/json")
 
     async def _seek(self, request: web.Request) -> web.Response:
@@ -130,15 +131,13 @@ class Calls:
         with contextlib.suppress(UnknownFeed, UnknownTopic):
             log = await self._dead_letters(runner)
             start = await _from(log, since.from_)
-            body["dead_letters"] = [
-                _told(letter) async for letter in replay.dead_letters_of(log, runner.subscription.id, start)
-            ]
+            body["dead_letters"] = [_told(letter) async for letter in replay.dead_letters_of(runner, log, start)]
         return web.Response(body=orjson.dumps(body), content_type="application/json")
 
     async def _dead_letters(self, runner: Running) -> FeedLog:
         """The dead letters of a feed, with those of a subscription that were being written when it was asked."""
         await self._owner.told(runner.subscription.id)
-        return await self._owner.dead_letters.log(runner.subscription.feed)
+        return await self._owner.dead_letters.log(runner.feed_log.entry.feed)
 
     async def _test(self, request: web.Request) -> web.Response:
         runner = self._owned.runner(request)

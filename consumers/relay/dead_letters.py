@@ -11,7 +11,7 @@ from headrace.consumers.core.position import PositionGone
 from headrace.consumers.core.record import Record
 from headrace.consumers.core.tail import Tail
 from headrace.kafka.topics import TopicSpec, ensure_topics
-from headrace.schemas.catalogue import dead_letters_of
+from headrace.schemas.feed import Feed
 
 
 class DeadLetters:
@@ -24,9 +24,9 @@ class DeadLetters:
         self._specs: dict[str, TopicSpec] = {}
         self._making = asyncio.Lock()
 
-    async def ensure(self, feed: str) -> None:
+    async def ensure(self, feed: Feed) -> None:
         """Make the topic for a feed; raises `KafkaException`, `TimeoutError`."""
-        dead = dead_letters_of(feed)
+        dead = feed.dead_letters
         async with self._making:  # thousands may begin at once
             if dead not in self._specs:
                 spec = self._tail.catalogue[dead].feed.topic_spec()
@@ -38,11 +38,11 @@ class DeadLetters:
         """The topics that were made sure of."""
         return list(self._specs.values())
 
-    async def log(self, feed: str) -> FeedLog:
+    async def log(self, feed: Feed) -> FeedLog:
         """The dead letters of a feed; raises `UnknownFeed`, `UnknownTopic`, `KafkaUnavailable`."""
-        return await self._tail.log(dead_letters_of(feed))
+        return await self._tail.log(feed.dead_letters)
 
-    async def letter(self, feed: str, offset: int) -> Record:
+    async def letter(self, feed: Feed, offset: int) -> Record:
         """One of them; raises `PositionGone` too."""
         log = await self.log(feed)
         records = (await log.read((offset,), 1)).records

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position
@@ -69,27 +69,35 @@ class Maker:
             turns=self._turns,
             router=self._router(feed_log),
             disable=lambda reason: self._disable(subscription, reason),
-            dead_letter=lambda offset: self._dead_letters.letter(subscription.feed, offset),
+            dead_letter=lambda offset: self._dead_letters.letter(feed_log.entry.feed, offset),
         )
 
     def wake(self, resting: Resting) -> Puller:
         """A pull subscription at work, from where it rested."""
-        subscription = resting.subscription
+        feed_log = resting.feed_log
         return Puller(
-            subscription,
+            resting.subscription,
             resting.stored(),
             resting.position,
-            resting.feed_log,
+            feed_log,
             max_parked=self._settings.max_parked,
             journal=self._journal,
-            router=self._router(resting.feed_log),
-            dead_letter=lambda offset: self._dead_letters.letter(subscription.feed, offset),
+            router=self._router(feed_log),
+            dead_letter=lambda offset: self._dead_letters.letter(feed_log.entry.feed, offset),
             counted=resting.counted,
         )
 
     def rest(self, puller: Puller) -> Resting:
         """One that nobody asks, at rest from where it stopped."""
         return Resting(puller.subscription, puller.stored(), puller.position, puller.feed_log, puller.counted)
+
+    def let_go(self, read: Set[FeedLog]) -> None:
+        """Let go of the routers of feeds that are not among those that are read; those stay followed."""
+        for feed, router in list(self._routers.items()):
+            if router.feed_log not in read:
+                self._routers.pop(feed).close()
+        for feed_log in read:
+            feed_log.asked()
 
     def _router(self, feed_log: FeedLog) -> Router:
         feed = feed_log.entry.feed.name

@@ -69,7 +69,7 @@ class Outstanding:
             take=self._take,
             pump=changed,
         )
-        self.counters = Counters(subscription.feed, "pull")
+        self.counters = Counters(feed_log.entry.feed.label, "pull")
         endpoint = found.endpoint
         self.keeper = Keeper(
             subscription.state_key, found, self.intake, journal, lambda: endpoint, self.counters.publish

@@ -16,11 +16,11 @@ from headrace.consumers.relay.ownership import Ownership
 from headrace.consumers.relay.puller import Puller
 from headrace.consumers.relay.runner import Runner
 from headrace.consumers.relay.running import Running
-from headrace.http.problems import Problem
+from headrace.http.problems import Problem, unavailable
 
 
 class Owned:
-    """Finds what a call is about; raises `Problem` 421 for what does not run here, 409 for what is of another mode."""
+    """Finds what a call is about; raises `Problem`: 421 where it does not run here, 409 where it is of another mode."""
 
     def __init__(self, owner: Owner, ownership: Ownership) -> None:
         self.owner = owner
@@ -30,7 +30,8 @@ class Owned:
         """The subscription of a call, whatever its mode."""
         runner = self.owner.running(request.match_info["id"])
         if runner is None:
-            raise not_the_owner()
+            reason = self.owner.standstills.reason(request.match_info["id"])
+            raise not_the_owner() if reason is None else unavailable(f"The subscription stands still: {reason}.", 5)
         return runner
 
     def runner(self, request: web.Request) -> Runner:

@@ -12,7 +12,7 @@ import structlog
 from confluent_kafka.admin import AdminClient
 
 from headrace import metrics
-from headrace.consumers.core.tail import Tail
+from headrace.consumers.core.tail import UnknownFeed
 from headrace.consumers.relay.dead_letters import DeadLetters
 from headrace.consumers.relay.definition import OWNERS, Subscription, position_partition
 from headrace.consumers.relay.definitions import Definitions
@@ -28,10 +28,12 @@ from headrace.consumers.relay.puller import Puller
 from headrace.consumers.relay.reports import event
 from headrace.consumers.relay.resting import Resting
 from headrace.consumers.relay.running import Running, Standing
+from headrace.consumers.relay.standstills import Standstills
 from headrace.consumers.relay.starting import NOT_NOW, Starting
 from headrace.consumers.relay.state import Stored, endpoint_key, stored, subscription_of
+from headrace.consumers.stream_logs import StreamLogs
 from headrace.kafka.bridge import Outgoing, ProducerBridge, QueueFull, Undelivered
-from headrace.kafka.offsets import KafkaUnavailable
+from headrace.kafka.offsets import KafkaUnavailable, UnknownTopic
 from headrace.schemas.event import now
 from headrace.settings import RelaySettings
 
@@ -54,20 +56,21 @@ class Owner:
         self,
         settings: RelaySettings,
         admin: AdminClient,
-        tail: Tail,
+        logs: StreamLogs,
         dead_letters: DeadLetters,
         bridge: ProducerBridge,
         equipment: Equipment,
         mirror: Mirror,
     ) -> None:
         self.held = held = Holdings()
+        self.standstills = Standstills(self.reconcile_soon)
         self.dead_letters = dead_letters
         self._settings = settings
         self._bridge = bridge
         self._mirror = mirror
         self._journal = journal = Journal(bridge, settings.write_interval_s)
         self._maker = maker = Maker(settings, equipment, journal, dead_letters, self._disable_soon)
-        self._starting = Starting(tail, dead_letters, maker, journal, held)
+        self._starting = Starting(logs, dead_letters, maker, journal, held)
         self.moves = Moves(held, maker, journal)
         self._definitions = Definitions(settings.kafka(), admin, self._defined)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -135,7 +138,7 @@ class Owner:
         for partition in partitions:
             self.held.lose(partition)
         # Those that are being changed must have ended, too, before another owner goes on.
-        names = self.held.names(partitions)
+        names = self.held.names(partitions) | self.standstills.names(partitions)
         results = await asyncio.gather(*(self._reconcile(name) for name in names), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -183,6 +186,10 @@ class Owner:
                 await puller.stop()
                 self.held.runners[name] = self._maker.rest(puller)
 
+    def let_go(self) -> None:
+        """Follow feeds no more that no subscription reads here, and have those that are read stay followed."""
+        self._maker.let_go({standing.feed_log for standing in self.held.runners.values()})
+
     def reconcile_soon(self, name: str) -> None:
         """Something about a subscription has changed: make what runs equal to what should, in a task."""
         self._spawn(self._reconcile(name))
@@ -198,7 +205,9 @@ class Owner:
                 await held.stop(runner)
                 wanted = self._definitions.get(name)
                 await self._put_back(runner, wanted)
-            kept = held.kept_with(name)
+            kept, stood = held.kept_with(name), self.standstills.get(name)
+            if stood is not None and (kept is None or wanted is None or wanted.state_key != stood.state_key):
+                await self._leave(stood)
             if wanted is not None and kept is not None and name not in held.runners:
                 await self._run(wanted, kept)
             metrics.owned.set(len(held.runners))
@@ -220,6 +229,14 @@ class Owner:
             await self._forget(old.state_key, runner.stored().keys(old.state_key))
             await self._mirror.forget(old.id)
 
+    async def _leave(self, stood: Subscription) -> None:
+        """One that stood still was deleted, or is another owner's now."""
+        self.standstills.end(stood.id)
+        if (kept := self.held.kept_with(stood.id)) is not None:
+            if (found := kept.pop(stood.state_key, None)) is not None:
+                await self._forget(stood.state_key, found.keys(stood.state_key))
+            await self._mirror.forget(stood.id)
+
     async def _forget(self, state_key: str, keys: list[bytes]) -> None:
         """Remove what was kept of a subscription."""
         await self._journal.forget(state_key.split("\0")[0], keys)
@@ -230,6 +247,14 @@ class Owner:
         found.writer = self.held.since_ms(name)
         try:
             ready = await self._starting.ready(subscription, found)
+        except UnknownFeed:
+            # Once there is a stream of this name, `standstills` are told.
+            self.standstills.begin(subscription, f"no feed or stream is called {subscription.feed}")
+            return
+        except UnknownTopic as error:
+            self.standstills.begin(subscription, f"the topic {error} does not exist")
+            self._spawn(self._reconcile_later(name))
+            return
         except NOT_NOW as error:
             log.warning("subscription_not_started", subscription=name, reason=repr(error))
             self._spawn(self._reconcile_later(name))
@@ -237,6 +262,7 @@ class Owner:
         # While we waited it may have gone to another owner; a change of its definition waits for our lock.
         if self.held.kept_with(name) is kept:
             kept.pop(subscription.state_key, None)
+            self.standstills.end(name)
             self.held.runners[name] = self._maker.stand(subscription, *ready)
 
     async def _reconcile_later(self, name: str) -> None:

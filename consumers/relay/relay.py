@@ -29,6 +29,9 @@ from headrace.consumers.relay.resting import Resting
 from headrace.consumers.relay.retention_watch import RetentionWatch
 from headrace.consumers.relay.snapshot_calls import SnapshotCalls
 from headrace.consumers.relay.vault import Vault
+from headrace.consumers.stream_logs import StreamLogs
+from headrace.durable.feeds import Feeds
+from headrace.durable.table import StreamTable
 from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import ProducerBridge
 from headrace.kafka.topics import ensure_topics
@@ -72,14 +75,17 @@ class Relay:
         self._admin = admin = admin_client(kafka)
         self._told = [self._catalogue[feed].feed.topic_spec() for feed in (ATTEMPTS, EVENTS)]
         await ensure_topics(admin, [*TOPICS, *self._told], replication_factor=settings.replication_factor)
+        self._table = StreamTable(settings, admin)
+        await self._table.load()
         self._tail = Tail(
             kafka,
             admin,
-            self._catalogue,
+            Feeds(self._catalogue, self._table),
             ring_bytes=settings.ring_bytes,
             ring_age_s=settings.ring_age_s,
             history_consumers=settings.history_consumers,
         )
+        self._logs = StreamLogs(self._tail, self._catalogue, self._table)
         self._bridge = ProducerBridge(kafka, name="relay")
         self._client = HttpClient(
             settings.attempt_timeout_s,
@@ -90,7 +96,8 @@ class Relay:
         self._retention = RetentionWatch(admin)
         equipment = Equipment(settings, self._client, self._vault)
         dead_letters = DeadLetters(admin, self._tail, settings.replication_factor)
-        self._owner = owner = Owner(settings, admin, self._tail, dead_letters, self._bridge, equipment, self._mirror)
+        self._owner = owner = Owner(settings, admin, self._logs, dead_letters, self._bridge, equipment, self._mirror)
+        self._table.listen(owner.standstills.changed)
         metrics.in_flight.set_function(lambda: sum(runner.in_flight for runner in list(owner.held.runners.values())))
         metrics.subscriptions.sources.add(self._readings)
         await owner.load()
@@ -127,7 +134,9 @@ class Relay:
         metrics.subscriptions.sources.discard(self._readings)
         await self._owner.close()
         await self._bridge.close()
+        await self._logs.close()
         await self._tail.close()
+        await self._table.close()
         self._client.close()
 
     async def _look_after(self) -> None:
@@ -161,6 +170,7 @@ class Relay:
 
     async def _look(self) -> None:
         self._client.sweep()
+        self._owner.let_go()
         metrics.resting.set(sum(isinstance(one, Resting) for one in self._owner.held.runners.values()))
         for number, (name, runner) in enumerate(list(self._owner.held.runners.items())):
             if number % SLICE == SLICE - 1:

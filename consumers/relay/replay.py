@@ -41,7 +41,7 @@ async def dead_letters(runner: Running, log: FeedLog, start: Position) -> list[P
     """The dead letters of a subscription from a position of their feed on, each event once."""
     beginning = await runner.feed_log.beginning()
     found: dict[tuple[int, int], Parked] = {}
-    async for letter in dead_letters_of(log, runner.subscription.id, start):
+    async for letter in dead_letters_of(runner, log, start):
         said = said_of(letter)
         if "end" in said or "omitted" in said:
             continue  # it holds no event
@@ -56,11 +56,15 @@ async def dead_letters(runner: Running, log: FeedLog, start: Position) -> list[P
     return list(found.values())
 
 
-async def dead_letters_of(log: FeedLog, subscription: str, start: Position) -> AsyncIterator[Record]:
-    """The dead letters of one subscription, of all that there are now."""
+async def dead_letters_of(runner: Running, log: FeedLog, start: Position) -> AsyncIterator[Record]:
+    """The dead letters of a subscription, of all that there are now.
+
+    Those of a stream that had the name before are left out: their offsets are of another topic.
+    """
+    whose = {"subscription": runner.subscription.id, "topic": runner.feed_log.topic.topic}
     await log.refresh()
     async for letter in _records(log, start, log.tail):
-        if said_of(letter).get("subscription") == subscription:
+        if whose.items() <= said_of(letter).items():
             yield letter
 
 

@@ -66,7 +66,7 @@ class Reports:
     def dead_letter(self, record: Record, reason: str, attempts: int) -> None:
         """An event will not be tried again. That of a feed of dead letters stays where it is."""
         feed = self._feed_log.entry.feed
-        metrics.dead_letters.labels(feed.name, "undeliverable").inc()
+        metrics.dead_letters.labels(feed.label, "undeliverable").inc()
         if holds_dead_letters(feed.name):
             self.event("undeliverable", event_id=record.id, offset=record.offset, reason=reason)
             return
@@ -105,7 +105,7 @@ class Reports:
             end=str(end),
         )
         self._journal.report(letter)
-        metrics.dead_letters.labels(feed.name, "retention").inc()
+        metrics.dead_letters.labels(feed.label, "retention").inc()
         metrics.errors.labels("retention").inc(end - first)
         log.error("events_lost_to_retention", subscription=name, partition=partition, first=first, end=end)
         self.event("lost", partition=partition, first_offset=first, end_offset=end, reason=reason)

@@ -28,6 +28,10 @@ class Router:
         self._matcher: Matcher[Intake] = Matcher()
         feed_log.listen(self._grown)
 
+    def close(self) -> None:
+        """Follow the feed no more: nobody does."""
+        self.feed_log.unlisten(self._grown)
+
     @property
     def position(self) -> Position:
         """Per partition, the offset of the next event to be offered."""

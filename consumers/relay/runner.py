@@ -89,7 +89,7 @@ class Runner:
             pump=self.pump,
         )
         self.reports = Reports(subscription, feed_log, journal)
-        self._counters = Counters(subscription.feed)
+        self._counters = Counters(feed_log.entry.feed.label)
         self._policy = policy
         self._journal = journal
         self._disable = disable
@@ -303,7 +303,7 @@ class Runner:
     def _changed(self, change: Change, outcome: Outcome) -> None:
         """The breaker has changed."""
         name = self.subscription.id
-        metrics.breaker_changes.labels(self.subscription.feed, change).inc()
+        metrics.breaker_changes.labels(self.feed_log.entry.feed.label, change).inc()
         if change in ("opened", "closed"):
             log.info("breaker_" + change, subscription=name, reason=outcome.error)
             self.reports.event("breaker_" + change, reason=outcome.error)

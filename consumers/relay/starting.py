@@ -10,7 +10,6 @@ from confluent_kafka import KafkaException
 from headrace import metrics
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import MalformedPosition, Position, PositionGone
-from headrace.consumers.core.tail import Tail, UnknownFeed
 from headrace.consumers.relay.dead_letters import DeadLetters
 from headrace.consumers.relay.definition import Subscription
 from headrace.consumers.relay.endpoint import Endpoint
@@ -21,14 +20,13 @@ from headrace.consumers.relay.maker import Maker
 from headrace.consumers.relay.state import Stored, base_record
 from headrace.consumers.relay.taking_over import honoured
 from headrace.consumers.relay.vault import CannotOpen
+from headrace.consumers.stream_logs import StreamLogs
 from headrace.kafka.bridge import QueueFull, Undelivered
 from headrace.kafka.offsets import KafkaUnavailable, UnknownTopic
 
 log = structlog.get_logger(__name__)
 
 NOT_NOW = (
-    UnknownFeed,
-    UnknownTopic,
     KafkaUnavailable,
     KafkaException,
     TimeoutError,
@@ -53,20 +51,27 @@ class Ready(NamedTuple):
 class Starting:
     """Makes subscriptions ready to run on their owner."""
 
-    def __init__(self, tail: Tail, dead_letters: DeadLetters, maker: Maker, journal: Journal, held: Holdings) -> None:
-        self._tail = tail
+    def __init__(
+        self, logs: StreamLogs, dead_letters: DeadLetters, maker: Maker, journal: Journal, held: Holdings
+    ) -> None:
+        self._logs = logs
         self._dead_letters = dead_letters
         self._maker = maker
         self._journal = journal
         self._held = held
 
     async def ready(self, subscription: Subscription, found: Stored) -> Ready:
-        """Make it ready, so that whatever an owner before has left counts, and once. Raises one of `NOT_NOW`."""
-        feed_log = await self._tail.log(subscription.feed)
-        await self._dead_letters.ensure(subscription.feed)
+        """Make it ready, so that whatever an owner before has left counts, and once.
+
+        Raises one of `NOT_NOW`; `UnknownFeed` or `UnknownTopic` where its feed is not there.
+        """
+        feed_log = await self._logs.log(subscription.feed)
+        await self._dead_letters.ensure(feed_log.entry.feed)
         try:
             start = await feed_log.resolve(found.base or subscription.start)
         except PositionGone as error:
+            if not await self._logs.is_latest(feed_log):
+                raise UnknownTopic(feed_log.topic.topic) from None
             found, start = await self._start_over(subscription, found, feed_log, error)
         endpoint = self._maker.endpoint(subscription, feed_log)
         found, records = honoured(found, subscription.state_key, now_ms())

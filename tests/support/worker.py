@@ -66,3 +66,9 @@ async def events_of(api: Api, name: str, **query: Any) -> tuple[list[str], str]:
     async with api.session.get(f"{api.url}/v1/subscriptions/{name}/events?{asked}") as answer:
         assert answer.status == 200, await answer.text()
         return [event["id"] for event in orjson.loads(await answer.read())], answer.headers["Stream-Next-Offset"]
+
+
+async def waits_for(api: Api, name: str) -> str:
+    """What a subscription stands still for; nothing where it runs, or no relay has it."""
+    shown = await api.show(name)
+    return str(shown.get("waits_for", "")) if shown["status"] is None else ""
