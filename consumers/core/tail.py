@@ -186,6 +186,7 @@ class Tail:
             await self._follower.unfollow([TopicPartition(topic, p) for p in range(len(feed_log.rings))])
             del self._logs[feed], self._by_topic[topic]
             feed_log.end()
+        log.debug("feed_left", feed=feed)
 
     def wake(self) -> None:
         """End all waits, because the process is going to stop."""

@@ -48,14 +48,28 @@ async def test_who_may_only_read_sees_its_streams_in_the_list(gateway: Any, keys
     assert [feed["name"] for feed in body["feeds"]] == ["list.a"]
 
 
-async def test_a_subscription_to_a_stream_is_refused_with_the_reason(gateway: Any, keys: Any) -> None:
-    admin = await keys.make("admin:subscribed.*")
-    await ready(gateway, admin)
+async def test_who_may_subscribe_to_a_stream_does_and_nobody_else(gateway: Any, keys: Any) -> None:
+    admin, mine = await keys.make("admin:subscribed.*"), await keys.make("subscribe:subscribed.a")
+    other, reader = await keys.make("subscribe:other.*"), await keys.make("read:subscribed.*")
+    await ready(gateway, admin, mine, other, reader)
     assert (await gateway.call("PUT", "/v1/stream/subscribed.a", admin, headers=MESSAGE))[0] == 201
-    wanted = {"feed": "subscribed.a", "mode": "pull"}
-    status, _, body = await gateway.call("POST", "/v1/subscriptions", admin, json=wanted)
-    assert (status, body["errors"]) == (400, [{"pointer": "/feed"}])
-    assert "made by PUT" in body["detail"]
+    wanted = {"feed": "subscribed.a", "mode": "pull", "name": "of-a-stream"}
+    assert (await gateway.call("POST", "/v1/subscriptions", reader, json=wanted))[0] == 403
+    status, _, body = await gateway.call("POST", "/v1/subscriptions", other, json=wanted)
+    assert (status, body["missing_scopes"]) == (403, ["subscribe:subscribed.a"])
+    assert (await gateway.call("POST", "/v1/subscriptions", mine, json=wanted))[0] == 201
+    # Who may is asked by the subscription's feed, also when the stream is no more.
+    assert (await gateway.call("DELETE", "/v1/stream/subscribed.a", admin))[0] == 204
+    for method, path in (("GET", ""), ("POST", "/lease"), ("POST", "/seek"), ("DELETE", "")):
+        status, _, body = await gateway.call(method, f"/v1/subscriptions/of-a-stream{path}", other, json={})
+        assert (status, body["missing_scopes"]) == (403, ["subscribe:subscribed.a"]), (method, path)
+    assert (await gateway.call("GET", "/v1/subscriptions", other))[2]["subscriptions"] == []
+    assert len((await gateway.call("GET", "/v1/subscriptions", mine))[2]["subscriptions"]) == 1
+    # All streams' dead letters are one feed: it takes a scope of its own.
+    dead = {"feed": "headrace.streams.dead", "mode": "pull"}
+    assert (await gateway.call("POST", "/v1/subscriptions", mine, json=dead))[0] == 403
+    assert (await gateway.call("GET", "/v1/feeds/headrace.streams.dead/events", reader))[0] == 403
+    assert (await gateway.call("DELETE", "/v1/subscriptions/of-a-stream", mine))[0] == 204
 
 
 async def test_an_open_stream_ends_with_the_key_that_opened_it(gateway: Any, keys: Any) -> None:

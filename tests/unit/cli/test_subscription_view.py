@@ -50,6 +50,10 @@ def test_a_terminal_gets_a_table_and_the_secret_unbroken(
     out = capsys.readouterr().out
     assert "whsec_" + "x" * 300 in out
     assert "start a relay" in out
+    print_one(subscription(status=None, waits_for="no stream is called chat"), json=False)
+    out = capsys.readouterr().out
+    assert "no stream is called chat" in out
+    assert "start a relay" not in out
 
 
 def test_members_of_members_have_a_line_each_and_nothing_steers_the_terminal(

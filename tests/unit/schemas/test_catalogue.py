@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from support.feeds import release, write_feed, write_schema
 
 from headrace.schemas.catalogue import Catalogue, load_catalogue
 from headrace.schemas.codec import AvroCodec, BytesCodec, JsonCodec
-from headrace.schemas.feed import FeedError
+from headrace.schemas.feed import STREAM_DEAD_LETTERS, Feed, FeedError
 from headrace.schemas.ids import SchemaError
 from headrace.settings import Settings
 
@@ -41,7 +42,20 @@ def test_every_feed_has_its_dead_letters(tmp_path: Path) -> None:
     dead = catalogue["orders.dead"]
     assert (dead.feed.topic, dead.feed.partitions, dead.feed.compacted) == ("orders.v1.dead", 1, False)
     assert dead.codec is catalogue["orders"].codec
-    assert len([name for name in catalogue if name.endswith(".dead")]) == len(catalogue) / 2
+    feeds = {name for name in catalogue if not name.endswith(".dead")}
+    assert set(catalogue) - feeds == {f"{name}.dead" for name in feeds} | {STREAM_DEAD_LETTERS}
+
+
+def test_those_of_all_streams_are_one_feed_kept_as_long_as_others(tmp_path: Path) -> None:
+    write_feed(tmp_path, "orders")
+    catalogue = _load(tmp_path)
+    dead = catalogue[STREAM_DEAD_LETTERS]
+    assert dead.feed.topic_spec().config == catalogue["orders.dead"].feed.topic_spec().config
+    stream = Feed("chat-1", "", "chat-1.0", "json", "application/json", "chat-1", is_stream=True)
+    assert stream.dead_letters == stream.dead_letter_topic == dead.feed.topic == STREAM_DEAD_LETTERS
+    assert dead.feed.dead_letters == STREAM_DEAD_LETTERS
+    assert dead.codec.decode(b"\xff") == b"\xff"
+    assert orjson.dumps(dead.codec.decode(b'{"n": 1}')) == b'{"n": 1}'
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.receiver import receiver, status
+from support.told import happened
 from support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("relay")
@@ -88,7 +89,7 @@ async def test_those_of_a_deleted_stream_are_not_taken_for_messages_of_the_one_m
         assert [delivery.data["n"] for delivery in receiving.deliveries] == ["old", "new"]
 
 
-async def test_their_feed_is_subscribed_to_like_any_and_makes_no_further_ones(api: Any, gateway: Any) -> None:
+async def test_their_feed_is_subscribed_to_like_any_and_makes_no_further_ones(api: Any, gateway: Any, log: Any) -> None:
     name = await gateway.made(JSON, b'{"n": "bad"}')
     async with receiver() as receiving, receiver() as watching:
         receiving.answer = watching.answer = status(422)
@@ -97,6 +98,9 @@ async def test_their_feed_is_subscribed_to_like_any_and_makes_no_further_ones(ap
         wanted = f"extensions.deadlettersubscription == '{made}'"
         watch = (await api.create(DEAD, watching.url, offset="-1", retry_s=[], filter=wanted))["id"]
         await until(lambda: watching.deliveries)
+        # What became of it is in Kafka before it is answered.
         await until(lambda: api.has(watch, lag=0, parked=0))
+        assert await dead(api, watch) == []
         assert watching.deliveries[0].data == {"n": "bad"}
+        assert "undeliverable" in await happened(log.kafka, watch)
         assert await letters(gateway, watch) == []

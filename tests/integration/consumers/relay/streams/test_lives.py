@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 from support.receiver import receiver, status
+from support.told import records
 from support.waiting import until
 from support.worker import pulled, waits_for
+
+from headrace.consumers.relay.definition import POSITIONS
 
 pytestmark = pytest.mark.usefixtures("relay")
 JSON = "application/json"
@@ -70,16 +73,29 @@ async def test_a_subscription_alone_does_not_keep_a_stream_alive(api: Any, gatew
     assert (await gateway.call("HEAD", name)).status == 404
 
 
-async def test_deleted_while_it_stands_still_nothing_of_a_subscription_is_left(api: Any, gateway: Any) -> None:
+async def test_deleted_while_it_stands_still_nothing_of_a_subscription_is_left(
+    api: Any, gateway: Any, log: Any
+) -> None:
     name = await gateway.made(JSON, b'[{"n": 0}, {"n": 1}]')
     worker = await pulled(api, name, name=f"{name}-sub")
     assert await worker.ack(*await worker.lease()) == {}
     await gateway.call("DELETE", name)
     await until(lambda: waits_for(api, worker.name))
+    assert await _kept(log, worker.name)
     assert (await api.call("DELETE", f"/{worker.name}"))[0] == 204
+    await until(lambda: _nothing_kept(log, worker.name))
     assert (await api.call("GET", f"/{worker.name}"))[0] == 404
     assert (await api.call("POST", feed=name, mode="pull"))[0] == 404
     await gateway.call("PUT", name, b'[{"n": 2}]', Content_Type=JSON)
     again = await pulled(api, name, name=worker.name)
     assert [delivery["event"]["data"]["n"] for delivery in await again.lease()] == [2]
     assert (await api.status(again.name))["epoch"] == 0
+
+
+async def _kept(log: Any, name: str) -> list[bytes]:
+    latest = {m.key() or b"": m.value() for m in await records(log.kafka, POSITIONS.name)}
+    return [key for key, value in latest.items() if key.split(b"\0")[0] == name.encode() and value is not None]
+
+
+async def _nothing_kept(log: Any, name: str) -> bool:
+    return not await _kept(log, name)
