@@ -34,6 +34,9 @@ class RetentionWatch:
 
     async def look(self, runners: Iterable[Standing]) -> None:
         """Look once; what Kafka does not answer is asked again the next time."""
+        # Topics of streams come and go.
+        since_s = time.monotonic() - CONFIG_S
+        self._retention = {topic: found for topic, found in self._retention.items() if found[0] > since_s}
         for runner in list(runners):
             try:
                 await self._look(runner)
