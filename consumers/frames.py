@@ -21,7 +21,7 @@ def frame(feed_log: FeedLog, records: list[Record], media_type: str) -> tuple[by
         return container(codec, records)
     if feed_log.entry.feed.is_stream and media_type != BATCH:
         return stream_frames.frame(feed_log, records, media_type), 0
-    events = [feed_log.json(record) for record in records]
+    events = feed_log.jsons(records)
     if media_type == NDJSON:
         return b"".join(event + b"\n" for event in events), 0
     assert media_type in (JSON, BATCH)

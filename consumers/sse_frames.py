@@ -49,7 +49,7 @@ class SseFrames:
 
     def data(self, records: list[Record]) -> bytes:
         """The lines that hold records."""
-        return self.field + b"[" + b",".join([self._log.json(record) for record in records]) + b"]\n"
+        return self.field + b"[" + b",".join(self._log.jsons(records)) + b"]\n"
 
     def farewell(self, position: Position) -> bytes:
         """The event `disconnect`: from where to go on."""

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from headrace.consumers.core.record import Record
+from headrace.consumers.core.record import Record, memory_bytes
 from headrace.kafka.offsets import KafkaUnavailable, TopicIdentity
 
 log = structlog.get_logger(__name__)
@@ -69,9 +69,7 @@ class Cursor:
                 batch = self._consumer.consume(1, 0.1)
                 if batch and left > 1:
                     batch += self._consumer.consume(left - 1, 0)
-                for message in batch:
-                    self._take(message, topic.topic, end, records, unread)
-                size_bytes += sum(record.size_bytes for record in records[limit - left :])
+                size_bytes += self._take(batch, topic.topic, end, records, unread)
                 # What comes of partitions that were read to their end is no progress.
                 if len(records) > limit - left or len(unread) < unread_before:
                     deadline = time.monotonic() + STALL_S
@@ -83,7 +81,7 @@ class Cursor:
             self._topic = None  # where it stands is not known any more
             raise
         after = {p: min(self._next[p], max(end[p], start[p])) for p in start}
-        return Chunk(records, after, sum(record.memory_bytes for record in records))
+        return Chunk(records, after, memory_bytes(size_bytes, len(records)))
 
     def _go_to(self, topic: TopicIdentity, start: Places) -> None:
         if self.stands_at(topic, start):
@@ -98,25 +96,31 @@ class Cursor:
         self._topic = topic
         self._next = dict(start)
 
-    def _take(self, message: Message, topic: str, end: Places, records: list[Record], unread: set[int]) -> None:
-        partition, offset = message.partition() or 0, message.offset() or 0
-        if partition not in self._next or message.topic() != topic:
-            return  # left over from an assignment before
-        error = message.error()
-        if error is None:
-            if offset < self._next[partition]:
-                return
-            self._next[partition] = offset + 1
-            if offset < end[partition]:
-                records.append(Record(message, partition, offset))
-        elif error.code() == KafkaError._PARTITION_EOF:
-            self._next[partition] = max(self._next[partition], offset)
-        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            raise OffsetGone(topic, partition, self._next[partition])
-        else:
-            raise KafkaUnavailable(error.str())
-        if self._next[partition] >= end[partition]:
-            unread.discard(partition)
+    def _take(self, batch: list[Message], topic: str, end: Places, records: list[Record], unread: set[int]) -> int:
+        """Add what messages bring to the records; gives its size in bytes."""
+        size_bytes, places = 0, self._next
+        for message in batch:
+            partition, offset = message.partition() or 0, message.offset() or 0
+            if partition not in places or message.topic() != topic:
+                continue  # left over from an assignment before
+            error = message.error()
+            if error is None:
+                if offset < places[partition]:
+                    continue
+                places[partition] = offset + 1
+                if offset < end[partition]:
+                    record = Record(message, partition, offset)
+                    records.append(record)
+                    size_bytes += record.size_bytes
+            elif error.code() == KafkaError._PARTITION_EOF:
+                places[partition] = max(places[partition], offset)
+            elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+                raise OffsetGone(topic, partition, places[partition])
+            else:
+                raise KafkaUnavailable(error.str())
+            if places[partition] >= end[partition]:
+                unread.discard(partition)
+        return size_bytes
 
     def close(self) -> None:
         """Close the consumer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from headrace import metrics
@@ -263,6 +263,11 @@ class FeedLog:
     def json(self, record: Record) -> bytes:
         """A record as structured CloudEvents JSON, built once."""
         return record.json(self.entry.codec, self._defaults)
+
+    def jsons(self, records: Iterable[Record]) -> list[bytes]:
+        """Each of many."""
+        codec, defaults = self.entry.codec, self._defaults
+        return [record.json(codec, defaults) for record in records]
 
     def event(self, record: Record) -> Event:
         """A record as filters see it."""

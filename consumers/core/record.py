@@ -14,6 +14,11 @@ OBJECTS_BYTES = 1500
 """Of the objects around key, value and headers, as measured with seven headers."""
 
 
+def memory_bytes(size_bytes: int, count: int) -> int:
+    """About what records take once their headers and their JSON were asked for, as of most they are."""
+    return 2 * size_bytes + OBJECTS_BYTES * count
+
+
 class Record:
     """One record of one partition. `json()` is built on first use and shared by all who read the record."""
 
@@ -29,8 +34,8 @@ class Record:
 
     @property
     def memory_bytes(self) -> int:
-        """About what it takes once its headers and its JSON were asked for, as of most records they are."""
-        return 2 * self.size_bytes + OBJECTS_BYTES
+        """About what it takes."""
+        return memory_bytes(self.size_bytes, 1)
 
     @property
     def id(self) -> str:

@@ -47,7 +47,7 @@ class PullCalls:
             batch = await undelivered(runner, asked.limit, asked.wait)
         except PositionGone as error:
             raise refused(runner.feed_log, error) from None
-        body = b"[" + b",".join(runner.feed_log.json(record) for record in batch.records) + b"]"
+        body = b"[" + b",".join(runner.feed_log.jsons(batch.records)) + b"]"
         headers = {"Stream-Next-Offset": runner.feed_log.token(batch.position), "Cache-Control": "no-store"}
         return web.Response(body=body, content_type="application/json", headers=headers)
 

@@ -152,7 +152,7 @@ class Subscription:
 
     def _send_events(self, log: SelectedLog, batch: Batch) -> bool:
         """Send as many as there is credit for; whether the client is up to date then."""
-        events = [log.feed_log.json(record) for record in batch.records]
+        events = log.feed_log.jsons(batch.records)
         count = self._credit.spend([len(event) for event in events])
         if count == 0:
             self._tell("blocked", needed_bytes=self._credit.needed_bytes)
