@@ -17,7 +17,7 @@ from itertools import product
 from typing import Any, Final
 
 from headrace.consumers.filter.fields import Path, Source, find, path_at
-from headrace.consumers.filter.tokens import Tokens, bare, is_operator, literal, operators, split
+from headrace.consumers.filter.tokens import Tokens, bare, closing, is_operator, literal, operators, split
 
 Key = str | int | float | object
 """A value as a key of a lookup: texts and numbers are their own, booleans have objects of their own."""
@@ -104,7 +104,7 @@ def _equality(tokens: Tokens) -> Equality | None:
 
 def _members(tokens: Tokens) -> list[Tokens]:
     """The elements of a list; one that is no literal where it is none."""
-    if not (tokens and is_operator(tokens[0], "[") and is_operator(tokens[-1], "]")):
+    if not (tokens and is_operator(tokens[0], "[") and closing(tokens, 0) == len(tokens) - 1):
         return [()]
     return split(tokens[1:-1], ",") if len(tokens) > 2 else []
 

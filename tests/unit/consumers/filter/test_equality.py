@@ -53,6 +53,8 @@ NOT_FOUND = [
     "data.a in [1, 9007199254740993]",
     "data.a in [1, data.b]",
     "data.a in {'x': 1}",
+    "data.a in ['x'] || data['b']",
+    "data.a == 0 || data.a in [] && 0 == data['b']",
     "'x' in data.a",
     "data.l[0] == 1",
     "data.a.startsWith('x') == true",
