@@ -45,7 +45,7 @@ def print_one(subscription: Subscription, json: bool) -> None:
     members = {name: value for name, value in _members(subscription).items() if name != "status"}
     if subscription.status is not None:
         members |= subscription.status.raw
-    elif "status" in subscription.raw and "waits_for" not in members:
+    elif "status" in subscription.raw and subscription.waits_for is None:
         members["owner"] = "none: start a relay"
     lines = list(_flat(members))
     width = max(len(name) for name, _ in lines)

@@ -71,7 +71,8 @@ class Subscription:
     """A subscription; its options are in `raw`, with all else that the answer holds.
 
     `url` may be None where `mode` is `pull`. `reason` says why it is disabled. `secret` is there only in answers that
-    make one; `status` only while a relay runs it. `etag` names this version for `update`; a list does not tell it.
+    make one; `status` only while a relay runs it, and `waits_for` where its feed is not there. `etag` names this
+    version for `update`; a list does not tell it.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Subscription:
     etag: str | None
     secret: str | None = field(repr=False)
     status: SubscriptionStatus | None
+    waits_for: str | None
     raw: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -111,6 +113,7 @@ class Subscription:
             etag=etag,
             secret=raw.get("secret"),
             status=None if status is None else SubscriptionStatus.of(status),
+            waits_for=raw.get("waits_for"),
             raw=raw,
         )
 
