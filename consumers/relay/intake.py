@@ -114,6 +114,9 @@ class Intake:
         if batch is None:
             return None
         self._passed(batch.records, batch.position)
+        if batch.position != self._router.position:
+            # It is told of batches, not of partitions that were just added, or are followed anew from another place.
+            self._router.catch_up()
         if batch.position == self._router.position:
             self._at_tail = True
             self._router.join(self)

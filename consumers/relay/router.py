@@ -26,11 +26,11 @@ class Router:
         self.feed_log = feed_log
         self._at = list(feed_log.tail)
         self._matcher: Matcher[Intake] = Matcher()
-        feed_log.listen(self._grown)
+        feed_log.listen(self.catch_up)
 
     def close(self) -> None:
         """Follow the feed no more: nobody does."""
-        self.feed_log.unlisten(self._grown)
+        self.feed_log.unlisten(self.catch_up)
 
     @property
     def position(self) -> Position:
@@ -51,8 +51,8 @@ class Router:
             return True
         return matches(intake.filter, intake.types, self.feed_log.remembered(record))
 
-    def _grown(self) -> None:
-        """There is more in memory: offer it, then let those work that took some of it."""
+    def catch_up(self) -> None:
+        """Offer what is new in memory, then let those work that took some of it."""
         taken: dict[Intake, None] = {}
         self._at += [0] * (len(self.feed_log.rings) - len(self._at))  # a feed can get more partitions
         while self._at != list(self.feed_log.tail):

@@ -13,7 +13,7 @@ from support.event_stream import Stream, connected, following
 from support.waiting import until
 
 from headrace import metrics
-from headrace.consumers.core.feed_log import FeedLog
+from headrace.consumers.core.record import Record
 from headrace.consumers.fan_out import FanOut
 
 
@@ -259,15 +259,15 @@ async def test_an_event_that_cannot_be_framed_closes_its_followers_and_the_other
     monkeypatch: Any,
 ) -> None:
     feed = make_feed()
-    as_it_is = FeedLog.json
+    as_it_is = Record.json
 
-    def json(self: FeedLog, record: Any) -> bytes:
-        if record.message.value() == b'"poison"' and not healed:
+    def json(self: Record, *how: Any) -> bytes:
+        if self.message.value() == b'"poison"' and not healed:
             raise RuntimeError("a registry that does not answer")
-        return as_it_is(self, record)
+        return as_it_is(self, *how)
 
     healed = False
-    monkeypatch.setattr(FeedLog, "json", json)
+    monkeypatch.setattr(Record, "json", json)
     async with serve() as url, following(url, feed) as stream:
         write(feed, [b"1"])
         await until(lambda: stream.values == [1] and "upToDate" in stream.controls[-1])

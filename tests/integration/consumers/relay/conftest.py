@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from support.receiver import LOOPBACK
 from support.waiting import until
@@ -142,9 +142,19 @@ class Log:
 
     def renew(self) -> None:
         """A new producer: one that knows of all partitions there are now."""
+        self._failed: list[KafkaError] = []
         self._producer = Producer(
-            {"bootstrap.servers": self.kafka, "linger.ms": 1, "topic.metadata.refresh.interval.ms": 500}
+            {
+                "bootstrap.servers": self.kafka,
+                "linger.ms": 1,
+                "topic.metadata.refresh.interval.ms": 500,
+                "on_delivery": self._reported,
+            }
         )
+
+    def _reported(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failed.append(error)
 
     def put(
         self,
@@ -174,6 +184,7 @@ class Log:
     def flush(self) -> None:
         """Wait for all acknowledgements."""
         assert self._producer.flush(10) == 0
+        assert self._failed == []
 
     def send(
         self, topic: str, count: int = 1, *, key: str | None = None, partition: int = -1, timestamp_ms: int = 0
@@ -189,7 +200,7 @@ class Log:
                 timestamp=timestamp_ms,
                 headers=[("ce_id", event_id), ("ce_type", "test"), ("ce_source", "/tests")],
             )
-        assert self._producer.flush(10) == 0
+        self.flush()
         return ids
 
 

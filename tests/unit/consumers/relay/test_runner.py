@@ -11,6 +11,7 @@ from support.waiting import until
 
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.record import Record
+from headrace.consumers.core.ring import Ring
 from headrace.consumers.relay.connection import Phases
 from headrace.consumers.relay.definition import Subscription
 from headrace.consumers.relay.endpoint import Endpoint, Outcome
@@ -118,6 +119,7 @@ def run(
     *,
     ordering: Ordering = "none",
     found: Stored | None = None,
+    router: Router | None = None,
 ) -> Runner:
     options = Options(ordering=ordering)
     subscription = Subscription("s", FEED.name, "http://x/", "sealed", "-1", "now", "now", options=options)
@@ -130,7 +132,7 @@ def run(
         Policy.of(options, None, RelaySettings(retry_schedule_s=(0.05,) * 10)),
         journal=cast("Journal", journal),
         turns=Turns(1000),
-        router=Router(log),
+        router=router or Router(log),
         disable=lambda reason: None,
         dead_letter=no_dead_letter,
     )
@@ -167,4 +169,17 @@ async def test_what_is_delivered_while_its_reference_is_written_is_parked_no_mor
     await until(lambda: len(removed()) == 1100, 5)
     assert (runner.parked, runner.lag, runner.position) == (0, 0, (1100,))
     assert endpoint.delivered == [f"e-{n}" for n in range(1100)]
+    await runner.stop()
+
+
+async def test_one_that_catches_up_just_when_a_partition_is_added_is_offered_what_comes() -> None:
+    log, endpoint = feed_in_memory([None, None]), FakeEndpoint()
+    router = Router(log)
+    log.rings.append(Ring(0, 2**24))  # nothing has come of it, so nobody was told
+    runner = run(log, endpoint, FakeJournal(), router=router)
+    await until(lambda: endpoint.delivered == ["e-0", "e-1"])
+    log.rings[0].append(Record(cast("Any", FakeMessage(2, None)), 0, 2))
+    log.rings[1].append(Record(cast("Any", FakeMessage(0, None)), 1, 0))
+    log.settle(2)
+    await until(lambda: sorted(endpoint.delivered) == ["e-0", "e-0", "e-1", "e-2"])
     await runner.stop()
