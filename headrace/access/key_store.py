@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from headrace.access.api_key import KEYS, ApiKey
-from headrace.kafka.admin import admin_client
+from headrace.kafka.admin import CRITICAL, admin_client
 from headrace.kafka.offsets import KafkaUnavailable
 from headrace.kafka.table import Table
 from headrace.kafka.topics import ensure_topics
@@ -64,7 +64,8 @@ class KeyStore:
                 failed.append(error)
 
         config = {"enable.idempotence": True, "linger.ms": 0, "delivery.timeout.ms": int(WRITE_S * 1000)}
-        producer = Producer({**self._kafka, **config, "client.id": "headrace-keys"})
+        # What it can't do is raised; that a new Kafka has no ids to give yet is nothing to tell who makes a key.
+        producer = Producer({**self._kafka, **config, "client.id": "headrace-keys", "log_level": CRITICAL})
         try:
             # Else it looks for a broker only when it asks for its id, finds none, and waits for half a second.
             producer.list_topics(KEYS.name, WRITE_S)
