@@ -27,7 +27,8 @@ MOST_GROWTH_BYTES = 150 * 2**20
 """Beyond what the process had with all of them connected and nothing to send: 150 KB for each."""
 
 PADDING = "x" * 900
-EVENT = b'"sequence":"'
+EVENT = b'x"]'
+"""How the data of each ends: counted there, all of it has come."""
 NUMBER = re.compile(rb'"data":\[(\d+),')
 
 
