@@ -141,7 +141,6 @@ class Subscriptions:
             options=wanted.options(),
             granted_per_min=granted_per_min,
         )
-
         await self._registered.add(subscription)
         log.info("subscription_created", subscription=name, feed=wanted.feed)
         headers = {"Location": f"/v1/subscriptions/{name}"}

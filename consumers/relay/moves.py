@@ -28,7 +28,7 @@ from headrace.kafka.bridge import QueueFull, Undelivered
 log = structlog.get_logger(__name__)
 
 AGAIN_S = 2.0
-"""Pause before what could not be written is tried again."""
+"""Pause before what could not be done is tried again."""
 
 
 class Moves:

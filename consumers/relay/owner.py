@@ -22,7 +22,7 @@ from headrace.consumers.relay.journal import Journal
 from headrace.consumers.relay.lineup import now_ms
 from headrace.consumers.relay.maker import Maker
 from headrace.consumers.relay.mirror import Mirror
-from headrace.consumers.relay.moves import Moves
+from headrace.consumers.relay.moves import AGAIN_S, Moves
 from headrace.consumers.relay.ownership import Entries
 from headrace.consumers.relay.puller import Puller
 from headrace.consumers.relay.reports import event
@@ -41,8 +41,6 @@ log = structlog.get_logger(__name__)
 
 TOGETHER = 50
 """Subscriptions of a partition that are taken up at a time: a task for each of all would take more than they do."""
-AGAIN_S = 2.0
-"""Pause before what could not be done is tried again."""
 
 
 class Owner:
