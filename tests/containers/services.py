@@ -83,6 +83,16 @@ class Services:
         for name in names:
             HealthcheckWaitStrategy().with_startup_timeout(HEALTHY_S).wait_until_ready(self.containers[name])
 
+    def run(self, name: str, command: list[str]) -> str:
+        """What a command prints to stdout in a running container; raises where it fails.
+
+        The engine copies stdout and stderr side by side: read as one, their lines come in any order."""
+        done = self.containers[name].get_wrapped_container().exec_run(command, demux=True)
+        output, errors = ((part or b"").decode() for part in done.output)
+        if done.exit_code:
+            raise RuntimeError(f"{command} ended with {done.exit_code}: {errors}")
+        return output
+
     def stop(self, name: str) -> int:
         """Ask a service to end, with the signal that the image names; its exit code."""
         container = self.containers[name].get_wrapped_container()

@@ -94,8 +94,7 @@ async def test_without_a_key_of_the_api_nothing_is_answered(services: Services) 
 
 
 async def test_a_key_that_is_made_beside_a_running_gateway_is_taken(services: Services) -> None:
-    made = services.containers["gateway"].exec(["headrace", "keys", "create", "--name", "me", "--scope", "read:*"])
-    key = made.output.decode().split()[0]
+    key = services.run("gateway", ["headrace", "keys", "create", "--name", "me", "--scope", "read:*"]).strip()
 
     async def taken() -> bool:
         headers = {"X-API-Key": key}
@@ -108,16 +107,16 @@ async def test_a_key_that_is_made_beside_a_running_gateway_is_taken(services: Se
 def test_a_service_runs_without_root_and_its_image_has_no_compiler(services: Services) -> None:
     gateway = services.containers["gateway"]
 
-    assert gateway.exec(["id", "-u"]).output.strip() == b"10001"
+    assert services.run("gateway", ["id", "-u"]) == "10001\n"
     assert gateway.exec(["sh", "-c", "command -v headrace"]).exit_code == 0
     for compiler in ("cc", "gcc", "clang"):
         assert gateway.exec(["sh", "-c", f"command -v {compiler}"]).exit_code != 0, compiler
 
 
 def test_the_key_that_compose_makes_is_readable_by_the_services_alone(services: Services) -> None:
-    keys = services.containers["relay"].exec(["stat", "--format=%U %a", "/var/lib/headrace/secrets/keys"])
+    keys = services.run("relay", ["stat", "--format=%U %a", "/var/lib/headrace/secrets/keys"])
 
-    assert keys.output.split() == [b"headrace", b"600"]
+    assert keys == "headrace 600\n"
     assert services.containers["relay"].exec(["touch", "/var/lib/headrace/secrets/keys"]).exit_code != 0
 
 
