@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import itertools
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from headrace.consumers.relay.alarm import Alarm
 from headrace.consumers.relay.grant import Grant, Leased
 from headrace.consumers.relay.lineup import Job, now_ms
 
@@ -49,7 +49,7 @@ class Leases:
         self._numbers = itertools.count()
         # Names of an owner before may still come from it, however late: no name is given by two.
         self._prefix = secrets.token_hex(6)
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._ring)
         self._closed = False
         self._over_early = 0
 
@@ -158,12 +158,10 @@ class Leases:
             self._set_alarm()
 
     def _set_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
         if self._ends and not self._closed:
-            wait_s = max(self._ends[0][0] - now_ms(), 0) / 1000 + 0.001
-            self._alarm = asyncio.get_running_loop().call_later(wait_s, self._ring)
+            self._alarm.set((self._ends[0][0] - now_ms()) / 1000)
+        else:
+            self._alarm.off()
 
     def _ring(self) -> None:
         now, ended = now_ms(), list[Job]()
@@ -175,7 +173,6 @@ class Leases:
         for job in ended:
             self.release(job)
         self._over_early = max(self._over_early - over, 0)
-        self._alarm = None
         self._set_alarm()
         if ended:
             self._expired(ended)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import itertools
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from headrace.consumers.core.record import Record
+from headrace.consumers.relay.alarm import Alarm
 
 
 @dataclass(slots=True, eq=False)
@@ -48,7 +48,7 @@ class Lineup:
         self._chains: dict[bytes, deque[Job]] = {}
         self._due: list[tuple[int, int, Job]] = []
         self._ties = itertools.count()
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._ring)
 
     def add(self, job: Job) -> None:
         """A new event: the last of its key."""
@@ -104,19 +104,18 @@ class Lineup:
             self._set_alarm()
 
     def _set_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
         if self._due and self._on_due is not None:
-            wait_s = max(self._due[0][0] - now_ms(), 0) / 1000 + 0.001
-            self._alarm = asyncio.get_running_loop().call_later(wait_s, self._ring, self._on_due)
+            self._alarm.set((self._due[0][0] - now_ms()) / 1000)
+        else:
+            self._alarm.off()
 
-    def _ring(self, on_due: Callable[[], None]) -> None:
+    def _ring(self) -> None:
         now = now_ms()
         while self._due and self._due[0][0] <= now:
             self._due_again.append(heapq.heappop(self._due)[2])
         self._set_alarm()
-        on_due()
+        if self._on_due is not None:
+            self._on_due()
 
     def hurry(self, places: set[tuple[int, int]]) -> None:
         """Those of partition and offset that are due at a later time are ready now."""

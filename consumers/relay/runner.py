@@ -12,6 +12,7 @@ from headrace import metrics
 from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position, PositionGone
 from headrace.consumers.core.record import Record
+from headrace.consumers.relay.alarm import Alarm
 from headrace.consumers.relay.breaker import Breaker, Change
 from headrace.consumers.relay.connection import Phases
 from headrace.consumers.relay.counters import Counters
@@ -127,8 +128,7 @@ class Runner:
             self.pump,
         )
         self._place = turns.place(self._send)
-        self._alarm: asyncio.Handle | None = None
-        self._alarm_s = 0.0
+        self._alarm = Alarm(self.pump)
         self._in_flight: dict[asyncio.Task[None], list[Job]] = {}
         self._probes: dict[asyncio.Task[None], int] = {}
         self._cut_off: list[Job] = []
@@ -202,8 +202,10 @@ class Runner:
         if not self._running or len(self._in_flight) >= self._window.size:
             return False
         may_at_s = self._may_send_at(now_s)
-        if may_at_s is None or may_at_s > now_s:
-            self._ring_at(may_at_s)
+        if may_at_s is None:
+            return False
+        if may_at_s > now_s:
+            self._alarm.bring_forward(may_at_s - now_s)
             return False
         jobs = self._gathering.take()
         probe = self.breaker.started()
@@ -223,23 +225,6 @@ class Runner:
         if ready_s is None or ready_s > now_s or self._rate is None:
             return ready_s
         return now_s + self._rate.take(time.monotonic())
-
-    def _ring_at(self, at_s: float | None) -> None:
-        """Pump at a time; an earlier alarm stays."""
-        if at_s is None:
-            return
-        loop = asyncio.get_running_loop()
-        when = loop.time() + max(at_s - time.time(), 0.0) + 0.001
-        if self._alarm is not None:
-            if self._alarm_s <= when:
-                return
-            self._alarm.cancel()
-        # What uvloop gives for a time that has come by now is no timer, and does not know its time.
-        self._alarm, self._alarm_s = loop.call_at(when, self._ring), when
-
-    def _ring(self) -> None:
-        self._alarm = None
-        self.pump()
 
     def _take(self, record: Record) -> None:
         key = record.key if self.subscription.options.ordering == "key" else None
@@ -351,8 +336,7 @@ class Runner:
         self._place.close()
         self.intake.leave()
         self._lineup.close()
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._alarm.off()
         await self._gathering.close()
         if self._in_flight:
             _, cut_off = await asyncio.wait(self._in_flight, timeout=HAND_OVER_S)
