@@ -33,7 +33,7 @@ def kafka() -> Iterator[str]:
     if servers := os.environ.get("HEADRACE_BOOTSTRAP_SERVERS"):
         yield servers
         return
-    with EmbeddedBroker(quick_start=True) as broker:
+    with EmbeddedBroker() as broker:
         yield broker.bootstrap_servers
 
 

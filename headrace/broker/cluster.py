@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
+from headrace.broker.class_cache import class_cache
 from headrace.broker.node import Node
 from headrace.broker.properties import free_port, new_cluster_id, node_properties
 
@@ -26,7 +27,7 @@ class EmbeddedCluster:
     def _node(self, node_id: int, heap_mb: int) -> Node:
         directory = self._directory / str(node_id)
         properties = node_properties(node_id, self._ports, directory, replicas=NODES, min_in_sync=2)
-        return Node(directory, properties, heap_mb=heap_mb, log_file=directory / "broker.log", quick_start=True)
+        return Node(directory, properties, heap_mb=heap_mb, log_file=directory / "broker.log")
 
     @property
     def bootstrap_servers(self) -> str:
@@ -36,14 +37,14 @@ class EmbeddedCluster:
     def start(self) -> EmbeddedCluster:
         """Start all nodes, and wait until each answers."""
         for node in self._nodes:
-            node.start(self._cluster_id)
+            node.start(self._cluster_id, java_options=class_cache())
         for index in range(NODES):
             self.wait_ready(index)
         return self
 
     def start_node(self, index: int) -> None:
         """Start a node that was stopped or killed, and wait until it answers."""
-        self._nodes[index].start(self._cluster_id)
+        self._nodes[index].start(self._cluster_id, java_options=class_cache())
         self.wait_ready(index)
 
     def wait_ready(self, index: int) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from headrace.broker.class_cache import class_cache
 from headrace.broker.node import Node
 from headrace.broker.properties import free_port, new_cluster_id, node_properties
 
@@ -32,7 +33,7 @@ class EmbeddedBroker:
     """A real Kafka on the loopback interface. Without `data_dir` its data goes with it; without `port`, a free one.
 
     One at a time can use a data directory: the Java process itself holds the lock, so that one that outlived its
-    parent is found. Use it as a context manager, or call `start` and `stop`. `quick_start` as for `Node`: for tests.
+    parent is found. Use it as a context manager, or call `start` and `stop`.
     """
 
     def __init__(
@@ -41,7 +42,6 @@ class EmbeddedBroker:
         *,
         port: int | None = None,
         heap_mb: int = 512,
-        quick_start: bool = False,
         extra_properties: Mapping[str, str] | None = None,
         log_file: Path | None = None,
     ) -> None:
@@ -50,13 +50,8 @@ class EmbeddedBroker:
         self.log_file = log_file or self.data_dir / "broker.log"
         self.port = port or free_port()
         properties = node_properties(1, [(self.port, free_port())], self.data_dir, replicas=1, min_in_sync=1)
-        self._node = Node(
-            self.data_dir,
-            {**properties, **(extra_properties or {})},
-            heap_mb=heap_mb,
-            log_file=self.log_file,
-            quick_start=quick_start,
-        )
+        properties |= extra_properties or {}
+        self._node = Node(self.data_dir, properties, heap_mb=heap_mb, log_file=self.log_file)
         self._lock: IO[str] | None = None
 
     @property
@@ -89,7 +84,7 @@ class EmbeddedBroker:
             ) from None
         self._lock = lock
         try:
-            self._node.start(self._cluster_id(), keep_open=lock.fileno())
+            self._node.start(self._cluster_id(), java_options=class_cache(), keep_open=lock.fileno())
             about.write_text(json.dumps({"pid": self.pid, "bootstrap_servers": self.bootstrap_servers}), "utf-8")
             self._node.wait_ready(self.bootstrap_servers)
         except BaseException:

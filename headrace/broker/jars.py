@@ -38,7 +38,7 @@ def jars(lock: Path = KAFKA) -> list[Path]:
     wanted = read_lock(lock)
     if _missing(wanted, repository):
         repository.mkdir(parents=True, exist_ok=True)
-        with _locked(repository / ".lock"):
+        with locked(repository / ".lock"):
             if missing := _missing(wanted, repository):
                 _fetch(missing, repository)
     return [repository / jar.path for jar in wanted]
@@ -53,7 +53,8 @@ def _missing(wanted: list[Jar], repository: Path) -> list[Jar]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock that processes share; waits for it."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -29,7 +29,7 @@ def faults(rounds: int) -> int:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    broker = EmbeddedBroker(tmp_path / "kafka", port=steady_port(), heap_mb=256, quick_start=True)
+    broker = EmbeddedBroker(tmp_path / "kafka", port=steady_port(), heap_mb=256)
     await asyncio.to_thread(broker.start)
     try:
         stage = Stage(tmp_path, broker)

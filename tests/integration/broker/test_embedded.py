@@ -31,25 +31,25 @@ def read(bootstrap_servers: str) -> list[int]:
 
 
 def test_what_was_written_survives_a_stop_and_a_kill(tmp_path: Path) -> None:
-    with EmbeddedBroker(tmp_path, quick_start=True) as broker:
+    with EmbeddedBroker(tmp_path) as broker:
         write(broker.bootstrap_servers)
-    broker = EmbeddedBroker(tmp_path, quick_start=True).start()
+    broker = EmbeddedBroker(tmp_path).start()
     assert read(broker.bootstrap_servers) == list(range(COUNT))
     broker.kill()
-    with EmbeddedBroker(tmp_path, quick_start=True) as broker:
+    with EmbeddedBroker(tmp_path) as broker:
         assert read(broker.bootstrap_servers) == list(range(COUNT))
 
 
 def test_a_second_start_says_who_is_running(tmp_path: Path) -> None:
-    with EmbeddedBroker(tmp_path, quick_start=True) as first:
+    with EmbeddedBroker(tmp_path) as first:
         with pytest.raises(BrokerAlreadyRunning, match=f"process {first.pid}") as refused:
-            EmbeddedBroker(tmp_path, quick_start=True).start()
+            EmbeddedBroker(tmp_path).start()
         assert refused.value.bootstrap_servers == first.bootstrap_servers
         assert first.alive
 
 
 def test_ctrl_c_at_the_terminal_ends_the_broker_in_order(tmp_path: Path) -> None:
-    with EmbeddedBroker(tmp_path, quick_start=True) as broker:
+    with EmbeddedBroker(tmp_path) as broker:
         port = broker.port
     command = [sys.executable, "-m", "headrace", "broker", "--data-dir", str(tmp_path), "--port", str(port)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
@@ -60,5 +60,5 @@ def test_ctrl_c_at_the_terminal_ends_the_broker_in_order(tmp_path: Path) -> None
     assert process.wait(30) == 0
     log = (tmp_path / "broker.log").read_text()
     assert "shut down completed" in log
-    with EmbeddedBroker(tmp_path, quick_start=True) as broker:
+    with EmbeddedBroker(tmp_path) as broker:
         assert read(broker.bootstrap_servers) == list(range(COUNT))

@@ -171,7 +171,6 @@ def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBro
         tmp_path_factory.mktemp("broker"),
         extra_properties={"log.cleaner.backoff.ms": "200", "log.initial.task.delay.ms": "100"},
         heap_mb=256,
-        quick_start=True,
     )
     with broker:
         yield broker

@@ -27,7 +27,7 @@ Json = dict[str, Any]
 @pytest.fixture(scope="module")
 async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     directory = tmp_path_factory.mktemp("openapi")
-    with EmbeddedBroker(directory / "broker", quick_start=True) as broker:
+    with EmbeddedBroker(directory / "broker") as broker:
         stage = Stage(directory, broker.bootstrap_servers)
         try:
             await stage.start()

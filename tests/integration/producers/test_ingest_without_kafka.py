@@ -23,7 +23,7 @@ from headrace.settings import IngestSettings
 
 async def test_kafka_standing_still_is_503_within_the_time_out_and_then_writing_goes_on(tmp_path: Path) -> None:
     feeds = write_feeds(tmp_path)
-    with EmbeddedBroker(heap_mb=256, quick_start=True) as broker:
+    with EmbeddedBroker(heap_mb=256) as broker:
         assert broker.pid is not None
         limits: Any = {"delivery_timeout_s": 2, "queue_bytes": 20_000, "replication_factor": 1}
         settings = IngestSettings(bootstrap_servers=broker.bootstrap_servers, feeds=tmp_path, **limits)

@@ -75,7 +75,7 @@ def expected() -> Sums:
 @pytest.fixture(scope="module")
 def broker() -> Iterator[str]:
     """A broker of its own: the topics of the flights belong to this module alone."""
-    with EmbeddedBroker(quick_start=True) as broker:
+    with EmbeddedBroker() as broker:
         yield broker.bootstrap_servers
 
 

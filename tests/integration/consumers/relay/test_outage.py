@@ -34,7 +34,7 @@ async def lag(api: Api, name: str) -> int | None:
 
 @pytest.mark.faults
 async def test_nothing_is_lost_while_kafka_is_away(tmp_path: Path, helpers: Any) -> None:
-    broker = EmbeddedBroker(tmp_path / "kafka", quick_start=True)
+    broker = EmbeddedBroker(tmp_path / "kafka")
     await asyncio.to_thread(broker.start)
     try:
         log = helpers.Log(broker.bootstrap_servers, tmp_path / "defined")

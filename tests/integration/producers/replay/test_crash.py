@@ -131,7 +131,7 @@ async def test_a_replay_outlasts_a_crash_of_kafka(
     feeds: Path, new_feed: NewFeed, path: Path, delivery_timeout_s: float
 ) -> None:
     entry = new_feed(partitions=3)
-    with EmbeddedBroker(quick_start=True) as broker:
+    with EmbeddedBroker() as broker:
         settings = SourceSettings(
             bootstrap_servers=broker.bootstrap_servers, feeds=feeds, delivery_timeout_s=delivery_timeout_s
         )
