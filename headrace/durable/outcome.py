@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 
 from headrace.durable.append import Appended
@@ -14,15 +15,15 @@ from headrace.kafka.transaction import Transaction
 class Outcome:
     """Writes messages: those of one request, and of one `key`, to one partition, so that they keep their order."""
 
-    def __init__(self, messages: list[bytes], key: str = "") -> None:
+    def __init__(self, messages: list[bytes], key: str | None = None) -> None:
         self._messages = messages
-        self._key = key
-        self._tries: dict[str, Appended] = {}
+        self._key = key or secrets.token_hex(4)
+        self._written: Appended | None = None
 
     def write(self, transaction: Transaction[Value], appended: Appended) -> None:
         """Write the messages in a transaction, and then where the stream ends."""
         stream = appended.stream
-        partition = key_partition((self._key or transaction.id).encode(), len(stream.end))
+        partition = key_partition(self._key.encode(), len(stream.end))
 
         def acknowledged(final: Transaction[Value], acks: list[Ack]) -> None:
             present = final.get(stream.name)
@@ -32,15 +33,11 @@ class Outcome:
             for ack in acks:
                 end[ack.partition] = max(end[ack.partition], ack.offset + 1)
             final.put(stream.name, replace(present, end=tuple(end)))
-            self._tries[transaction.id] = replace(appended, stream=replace(stream, end=tuple(end)))
+            self._written = replace(appended, stream=replace(stream, end=tuple(end)))
 
         records = [Outgoing(stream.topic, None, message, partition=partition) for message in self._messages]
         transaction.send(records, acknowledged)
 
-    def known(self, stream: Stream) -> Appended | None:
-        """What was written already, although no answer said so."""
-        return next((self._tries[name] for name in stream.recent if name in self._tries), None)
-
-    def last(self, appended: Appended) -> Appended:
+    def written(self, appended: Appended) -> Appended:
         """The latest try, with the stream's end; `appended` where there is none."""
-        return next(reversed(self._tries.values()), appended)
+        return self._written or appended

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import orjson
 
@@ -19,8 +18,6 @@ PARTITIONS = 8
 """Streams of different ones are changed at the same time."""
 STREAMS = TopicSpec("headrace.streams", PARTITIONS, COMPACTED)
 
-RECENT = 32
-"""Transactions that a stream remembers: so many may be made by others before one learns what became of its own."""
 TOUCH_SHARE = 0.1
 """The share of its time to live by which a stream may live longer: touches in that time are one."""
 
@@ -31,7 +28,7 @@ class Stream:
 
     `media_type` is as its maker wrote it. `ttl_s` counts from `touched_ms`, the last read or append; `expires_ms` is a
     time, and `expires` that time as it was given. `end` is the position after its last message, `seq` the last
-    `Stream-Seq`, `recent` the latest transactions that changed it.
+    `Stream-Seq`.
     """
 
     name: str
@@ -47,7 +44,6 @@ class Stream:
     expires: str | None = None
     closed: bool = False
     seq: str | None = None
-    recent: tuple[str, ...] = ()
 
     @property
     def is_mortal(self) -> bool:
@@ -75,13 +71,6 @@ class Stream:
             (essence(self.media_type), self.ttl_s, self.expires_ms, self.closed, len(self.end))
             == (essence(other.media_type), other.ttl_s, other.expires_ms, other.closed, len(other.end))
         )  # fmt: skip
-
-    def changed(self, transaction_id: str, **members: Any) -> Stream:
-        """It, after a transaction."""
-        recent = self.recent
-        if transaction_id not in recent:
-            recent = (*recent[-RECENT + 1 :], transaction_id)
-        return replace(self, **members, recent=recent)
 
     def entry(self) -> Entry:
         """It as a feed."""
@@ -136,7 +125,7 @@ def from_bytes(value: bytes) -> Value:
         kind = _KINDS[members.pop("kind")]
         known = {name: member for name, member in members.items() if name in kind.__dataclass_fields__}
         if kind is Stream:
-            known |= {name: tuple(known.get(name, ())) for name in ("end", "recent")}
+            known["end"] = tuple(known["end"])
         return kind(**known)
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"nothing of a stream: {error!r}") from error

@@ -83,21 +83,19 @@ class Streams(Still):
         def make(transaction: Transaction[Value]) -> Stream:
             present = transaction.get(new.name)
             if isinstance(present, Stream):
-                # Of its own id, it was written before, and no answer said so.
-                if present.id == new.id or not present.has_expired(now_ms()):
+                if not present.has_expired(now_ms()):
                     return present
                 self._removal.retire(transaction, present)
-            made = new.changed(transaction.id)
-            transaction.put(new.name, made)
-            outcome.write(transaction, Appended(made, False, None))
-            return made
+            transaction.put(new.name, new)
+            outcome.write(transaction, Appended(new, False, None))
+            return new
 
         with self._room(messages):
             made = await self.table.definitions.transact(partition_of(new.name), make)
         if made.id != new.id:
             await delete_topic(self._admin, new.topic)
             return made, False
-        made = outcome.last(Appended(made, False, None)).stream
+        made = outcome.written(Appended(made, False, None)).stream
         await self._visible(made)
         return made, True
 
@@ -116,18 +114,16 @@ class Streams(Still):
         Raises `UnknownStream`, `Refused`, `KafkaUnavailable`, `QueueFull`.
         """
         said = append.producer
-        outcome = Outcome(append.messages, said.id if said is not None else "")
+        outcome = Outcome(append.messages, None if said is None else said.id)
 
         def change(transaction: Transaction[Value]) -> Appended:
             stream = _living(transaction, name)
-            if (before := outcome.known(stream)) is not None:
-                return before
             known = None if said is None else transaction.get(producer_key(stream, said.id))
             known = known if isinstance(known, Producer) else None
             if not check(stream, known, append):
                 return Appended(stream, True, known)
-            changed = stream.changed(
-                transaction.id,
+            changed = replace(
+                stream,
                 touched_ms=now_ms(),
                 closed=stream.closed or append.close,
                 seq=stream.seq if append.seq is None else append.seq,
@@ -144,7 +140,7 @@ class Streams(Still):
         with self._room(append.messages):
             appended = await self.table.definitions.transact(partition_of(name), change)
         if not appended.is_duplicate:
-            appended = outcome.last(appended)
+            appended = outcome.written(appended)
         await self._visible(appended.stream)
         return appended
 

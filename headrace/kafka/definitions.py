@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from headrace.kafka.fenced_writer import Change, FencedWriter
 from headrace.kafka.table import Table
 from headrace.kafka.topics import TopicSpec
+from headrace.kafka.transaction import Transaction
 
 V = TypeVar("V")
 T = TypeVar("T")
@@ -58,15 +59,11 @@ class Definitions(Mapping[str, V], Generic[V]):
         `change` raises where it does not want to: then nothing is written. It may be called more than once. Raises
         `KafkaUnavailable` where it is not known whether the change was written.
         """
-        unanswered: list[V | None] = []
 
-        def changed(transaction: Any) -> V | None:
-            present: V | None = transaction.get(key)
-            if present in unanswered:
-                return present  # it was written, though the answer said otherwise or was lost
+        def changed(transaction: Transaction[V]) -> V | None:
+            present = transaction.get(key)
             value = change(present)
             if value is not present:
-                unanswered.append(value)
                 transaction.put(key, value)
             return value
 

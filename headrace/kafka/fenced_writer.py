@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from headrace.kafka.bridge import Outgoing
 from headrace.kafka.offsets import KafkaUnavailable
-from headrace.kafka.table import Table
+from headrace.kafka.table import MARK, Table
 from headrace.kafka.transaction import Transaction
 from headrace.kafka.transactional_producer import FENCED, TransactionalProducer
 
@@ -101,9 +101,8 @@ class FencedWriter(Generic[V]):
     async def run(self, change: Change[V, T]) -> T:
         """Make a change, and return what `change` returns, once readers see what it wrote.
 
-        `change` raises where it does not want to: then nothing of it is written. It may be called again although what
-        it put before was written, and no answer said so; it sees that then. Raises `KafkaUnavailable` where it is not
-        known whether the change was made.
+        `change` raises where it does not want to: then nothing of it is written. It may be called again, where what it
+        put before was not written. Raises `KafkaUnavailable` where it is not known whether the change was made.
         """
         waiting = _Waiting(change)
         self._waiting.append(waiting)
@@ -134,33 +133,35 @@ class FencedWriter(Generic[V]):
                 waiting.succeed()
 
     async def _try(self, together: list[_Waiting[V]]) -> None:
-        for number in range(TRIES):
-            try:
-                await self._transact(together)
-                return
-            except KafkaException as error:
-                self._producer.drop()
-                code = error.args[0].code()
-                if code in _OF_ITSELF:
-                    raise _NotTaken(f"a record was not taken: {error.args[0].str()}") from error
-                if code not in _AGAIN:
-                    raise KafkaUnavailable(f"the change was not acknowledged: {error.args[0].str()}") from error
-            except Exception:
-                self._producer.drop()  # what it wrote may be seen later: a new one waits for that
-                raise
-            # Two that began anew in step would fence each other every time.
-            await asyncio.sleep(random() * STEP_S * number)  # noqa: S311 - no secret
+        mark = secrets.token_bytes(8)
+        with self._table.expecting(mark):
+            for number in range(TRIES):
+                try:
+                    await self._producer.begin()
+                    # Whatever another process writes from here on, it fences this producer first, and the commit fails.
+                    await self._table.catch_up(self._partition)
+                    if not self._table.came(mark):  # else it was written the last time, though no answer said so
+                        await self._transact(together, mark)
+                    return
+                except KafkaException as error:
+                    self._producer.drop()
+                    code = error.args[0].code()
+                    if code in _OF_ITSELF:
+                        raise _NotTaken(f"a record was not taken: {error.args[0].str()}") from error
+                    if code not in _AGAIN:
+                        raise KafkaUnavailable(f"the change was not acknowledged: {error.args[0].str()}") from error
+                except Exception:
+                    self._producer.drop()  # what it wrote may be seen later: a new one waits for that
+                    raise
+                # Two that began anew in step would fence each other every time.
+                await asyncio.sleep(random() * STEP_S * number)  # noqa: S311 - no secret
         raise KafkaUnavailable(f"others change {self._table.topic} all the time")
 
-    async def _transact(self, together: list[_Waiting[V]]) -> None:
-        await self._producer.begin()
-        # Whatever another process writes from here on, it fences this producer first, and the commit fails.
-        await self._table.catch_up(self._partition)
+    async def _transact(self, together: list[_Waiting[V]], mark: bytes) -> None:
         values: dict[str, V | None] = {}
         writing: list[Transaction[V]] = []
-        transaction_id = secrets.token_hex(4)
         for waiting in together:
-            transaction = Transaction(transaction_id, self._table, values)
+            transaction = Transaction(self._table, values)
             if waiting.make(transaction):
                 values |= transaction.values
                 if transaction.acknowledged is not None:
@@ -168,20 +169,20 @@ class FencedWriter(Generic[V]):
         if not values and not writing:
             return
         acks = await self._producer.send([record for transaction in writing for record in transaction.records])
-        final = Transaction(transaction_id, self._table, values)
+        final = Transaction(self._table, values)
         for transaction in writing:
             own, acks = acks[: len(transaction.records)], acks[len(transaction.records) :]
             if transaction.acknowledged is not None:
                 transaction.acknowledged(final, own)
         values |= final.values
-        written = await self._producer.commit([self._record(key, value) for key, value in values.items()])
+        written = await self._producer.commit([self._record(key, value, mark) for key, value in values.items()])
         # Kafka answers before readers see it: until then the next change, here or elsewhere, would be of what was.
         if written:
             await self._table.reach(self._partition, written[-1].offset + 1)
 
-    def _record(self, key: str, value: V | None) -> Outgoing:
+    def _record(self, key: str, value: V | None, mark: bytes) -> Outgoing:
         encoded = None if value is None else self._to_bytes(value)
-        return Outgoing(self._table.topic, key.encode(), encoded, partition=self._partition)
+        return Outgoing(self._table.topic, key.encode(), encoded, [(MARK, mark)], partition=self._partition)
 
     async def close(self) -> None:
         """Finish what was begun, and leave Kafka."""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar, cast
 
 import structlog
 from confluent_kafka import KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from headrace import metrics
+from headrace.kafka.bridge import Headers
 from headrace.kafka.follower import Follower
 from headrace.kafka.offsets import KafkaUnavailable, Offsets
 
 log = structlog.get_logger(__name__)
 
 STALL_S = 10.0
+MARK = "mark"
+"""The header by which whoever wrote a record knows it again."""
 
 V = TypeVar("V")
 
@@ -46,6 +50,7 @@ class Table(Mapping[str, V], Generic[V]):
         self._on_change = on_change
         self._entries: dict[str, V] = {}
         self._positions: list[int] = []
+        self._expected: dict[bytes, bool] = {}
         self._moved = asyncio.Event()
         self._follower = Follower(kafka, name=f"table-{topic}", on_batch=self._take)
 
@@ -78,6 +83,19 @@ class Table(Mapping[str, V], Generic[V]):
             except TimeoutError:
                 raise KafkaUnavailable(f"nothing came of {self.topic} for {STALL_S:.0f} s") from None
 
+    @contextmanager
+    def expecting(self, mark: bytes) -> Iterator[None]:
+        """Meanwhile note whether a record comes whose header `MARK` says this."""
+        self._expected[mark] = False
+        try:
+            yield
+        finally:
+            del self._expected[mark]
+
+    def came(self, mark: bytes) -> bool:
+        """Whether a record of an expected mark has come."""
+        return self._expected[mark]
+
     def _take(self, batch: list[Message]) -> None:
         for message in batch:
             partition, offset = message.partition() or 0, message.offset() or 0
@@ -92,6 +110,8 @@ class Table(Mapping[str, V], Generic[V]):
         self._moved.set()
 
     def _apply(self, message: Message) -> None:
+        if self._expected:
+            self._note_marks(message)
         key = (message.key() or b"").decode("utf-8", "replace")
         body = message.value()
         if body is None:
@@ -108,6 +128,11 @@ class Table(Mapping[str, V], Generic[V]):
                 self._on_change(key, value)
             except Exception as error:
                 self._failed("table_change_failed", message, error)
+
+    def _note_marks(self, message: Message) -> None:
+        for name, value in cast("Headers", message.headers() or ()):
+            if name == MARK and isinstance(value, bytes) and value in self._expected:
+                self._expected[value] = True
 
     def _failed(self, what: str, message: Message, error: Exception) -> None:
         place = {"topic": self.topic, "partition": message.partition(), "offset": message.offset()}

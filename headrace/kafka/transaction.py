@@ -11,13 +11,9 @@ V = TypeVar("V")
 
 
 class Transaction(Generic[V]):
-    """Handed to a change. `id` is another each time that the change is tried.
+    """Handed to a change, another each time that it is tried. Changes made together see what those before them put."""
 
-    Changes that are made together see what those before them put.
-    """
-
-    def __init__(self, transaction_id: str, present: Mapping[str, V], before: Mapping[str, V | None]) -> None:
-        self.id = transaction_id
+    def __init__(self, present: Mapping[str, V], before: Mapping[str, V | None]) -> None:
         self.values: dict[str, V | None] = {}
         self.records: list[Outgoing] = []
         self.acknowledged: Callable[[Transaction[V], list[Ack]], None] | None = None
@@ -36,10 +32,9 @@ class Transaction(Generic[V]):
         self.values[key] = value
 
     def send(self, records: list[Outgoing], acknowledged: Callable[[Transaction[V], list[Ack]], None]) -> None:
-        """Write records, also none, to other topics. Once it is known where they lie `acknowledged` is called.
-
-        It is given what all changes that are made together have put, and may still put. Those of earlier changes are
-        called first.
+        """Write records, also none, to other topics, besides a value. Once it is known where they lie `acknowledged` is
+        called. It is given what all changes that are made together have put, and may still put. Those of earlier
+        changes are called first.
         """
         self.records += records
         self.acknowledged = acknowledged

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+from support.waiting import until
 
-from headrace.kafka.bridge import Outgoing
+from headrace.kafka.bridge import Ack, Outgoing
 from headrace.kafka.definitions import Definitions
 from headrace.kafka.offsets import KafkaUnavailable
 from headrace.kafka.topics import TopicSpec
 from headrace.kafka.transaction import Transaction
+from headrace.kafka.transactional_producer import TransactionalProducer
 
 
 @contextlib.asynccontextmanager
@@ -31,6 +34,10 @@ async def definitions_of(servers: str, topic: str, partitions: int = 1) -> Async
         yield definitions
     finally:
         await definitions.close()
+
+
+def same(definitions: Definitions[int], wanted: dict[str, int]) -> bool:
+    return dict(definitions) == wanted
 
 
 def committed(servers: str, topic: str, count: int) -> list[bytes]:
@@ -58,8 +65,37 @@ async def test_changes_of_two_processes_are_made_one_after_the_other(kafka: str,
 
         await asyncio.gather(count(one), count(two), count(one))
         for definitions in (one, two):
-            await definitions.catch_up()
-            assert definitions["n"] == 24
+            # A commit is answered a little before readers see it.
+            await until(partial(same, definitions, {"n": 24}))
+
+
+async def test_a_change_whose_answer_is_lost_is_made_once(
+    kafka: str, new_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic, log = new_topic(), new_topic()
+    async with definitions_of(kafka, topic) as one, definitions_of(kafka, topic) as two:
+        commit, left = TransactionalProducer.commit, [True]
+
+        async def unheard(producer: TransactionalProducer, records: Sequence[Outgoing]) -> list[Ack]:
+            acks = await commit(producer, records)
+            if left:
+                left.clear()
+                await two.change("n", lambda n: (n or 0) + 10)
+                raise KafkaException(KafkaError(KafkaError._FENCED))
+            return acks
+
+        monkeypatch.setattr(TransactionalProducer, "commit", unheard)
+
+        def change(transaction: Transaction[int]) -> int:
+            n = (transaction.get("n") or 0) + 1
+            transaction.put("n", n)
+            transaction.send([Outgoing(log, None, b"%d" % n)], lambda final, acks: None)
+            return n
+
+        assert await one.transact(0, change) == 1
+        assert dict(one) == {"n": 11}
+        await until(partial(same, two, {"n": 11}))
+    assert committed(kafka, log, 1) == [b"1"]
 
 
 async def test_records_are_written_with_the_change_or_not_at_all(kafka: str, new_topic: Callable[..., str]) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from headrace.durable.media_type import essence, is_media_type, is_text
-from headrace.durable.stream import PARTITIONS, RECENT, Producer, Retired, Stream, from_bytes, partition_of, to_bytes
+from headrace.durable.stream import PARTITIONS, Producer, Retired, Stream, from_bytes, partition_of, to_bytes
 from headrace.durable.token import decode_token, identity_of
 
 STREAM = Stream(
@@ -19,7 +20,6 @@ STREAM = Stream(
     end=(4, 0),
     expires="2100-01-01T00:00:00Z",
     seq="a",
-    recent=("x",),
 )
 
 
@@ -36,22 +36,14 @@ def test_members_of_a_newer_version_are_left_out_and_nonsense_is_refused() -> No
 
 
 def test_it_lives_for_its_time_and_touches_in_a_tenth_of_that_are_one() -> None:
-    mortal = STREAM.changed("t", ttl_s=10)
+    mortal = replace(STREAM, ttl_s=10)
     assert not mortal.has_expired(11_999)
     assert mortal.has_expired(12_000)
     assert not mortal.needs_touch(1_999)
     assert mortal.needs_touch(2_000)
     assert not STREAM.needs_touch(1e15)
     assert not STREAM.has_expired(1e15)
-    assert STREAM.changed("t", expires_ms=5).has_expired(5)
-
-
-def test_it_remembers_the_latest_transactions() -> None:
-    changed = STREAM
-    for n in range(RECENT + 9):
-        changed = changed.changed(f"t{n}")
-    assert changed.recent == tuple(f"t{n}" for n in range(9, RECENT + 9))
-    assert changed.changed("t15").recent == changed.recent
+    assert replace(STREAM, expires_ms=5).has_expired(5)
 
 
 def test_its_end_is_an_offset_token_that_another_topic_of_its_name_does_not_share() -> None:
@@ -60,9 +52,9 @@ def test_its_end_is_an_offset_token_that_another_topic_of_its_name_does_not_shar
 
 
 def test_who_asks_for_the_same_has_it() -> None:
-    assert STREAM.same_as(STREAM.changed("t", media_type="TEXT/plain;charset=utf-8", end=(9, 9), seq="b"))
+    assert STREAM.same_as(replace(STREAM, media_type="TEXT/plain;charset=utf-8", end=(9, 9), seq="b"))
     for other in ({"media_type": "text/html"}, {"ttl_s": 1}, {"expires_ms": 1}, {"closed": True}, {"end": (0,)}):
-        assert not STREAM.same_as(STREAM.changed("t", **other))
+        assert not STREAM.same_as(replace(STREAM, **other))
 
 
 def test_every_partition_has_streams() -> None:
