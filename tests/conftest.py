@@ -26,6 +26,14 @@ gc.set_threshold(50_000, 10, 10)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LONGEST = ("test_flights.py", "test_crash.py", "test_schemathesis.py", "test_leases_handed_over.py")
+"""They begin first, so that none of several workers is left alone with one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; else all stays as it was."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
