@@ -1,4 +1,4 @@
-"""Reading a range of a topic: an assigned consumer that stays where its last read ended."""
+"""Reading a range of a topic: an assigned consumer that stays where its last read ended, until nobody reads on."""
 
 from __future__ import annotations
 
@@ -47,6 +47,12 @@ class Cursor:
         self._closing = closing
         self._topic: TopicIdentity | None = None
         self._next: dict[int, int] = {}
+        self.used_s = 0.0
+
+    @property
+    def stands_somewhere(self) -> bool:
+        """Whether it reads ahead of the next read."""
+        return self._topic is not None
 
     def stands_at(self, topic: TopicIdentity, start: Places) -> bool:
         """Whether a read from there needs no seek."""
@@ -80,8 +86,17 @@ class Cursor:
         except BaseException:
             self._topic = None  # where it stands is not known any more
             raise
+        finally:
+            self.used_s = time.monotonic()
+        if not unread:
+            self.leave()
         after = {p: min(self._next[p], max(end[p], start[p])) for p in start}
         return Chunk(records, after, memory_bytes(size_bytes, len(records)))
+
+    def leave(self) -> None:
+        """Stand nowhere. At the end of a partition the next read would have to wait for an answer about what is new."""
+        self._consumer.unassign()
+        self._topic = None
 
     def _go_to(self, topic: TopicIdentity, start: Places) -> None:
         if self.stands_at(topic, start):

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import structlog
+
+from headrace import metrics
 from headrace.consumers.core.cursor import Chunk, Cursor, OffsetGone, Places
 from headrace.kafka.follower import consumer_config
 from headrace.kafka.offsets import Offsets, TopicIdentity, UnknownTopic
+
+log = structlog.get_logger(__name__)
 
 CACHE_BYTES = 64 * 2**20
 CHUNK_BYTES = 4 * 2**20
 FOLLOWING = 1000
 """Readers whose next place is remembered."""
+READS_ON_S = 1.0
+"""How long a cursor waits for who reads on."""
+
+CONFIG = {
+    "queued.max.messages.kbytes": 8 * 1024,
+    # What is read is there: Kafka is not to wait for more, and a cursor not for Kafka before it goes elsewhere.
+    "fetch.wait.max.ms": 10,
+}
 
 _Key = tuple[TopicIdentity, tuple[tuple[int, int], ...], int, int]
 
@@ -25,7 +39,7 @@ class History:
     """Reads ranges of topics. A consumer stays where its last read ended, so that the next page needs no seek."""
 
     def __init__(self, kafka: Mapping[str, Any], offsets: Offsets, consumers: int) -> None:
-        config = {**consumer_config(kafka, "history"), "queued.max.messages.kbytes": 8 * 1024}
+        config = {**consumer_config(kafka, "history"), **CONFIG}
         self._offsets = offsets
         self._closing = threading.Event()
         self._idle = [Cursor(config, self._closing) for _ in range(consumers)]
@@ -36,6 +50,7 @@ class History:
         self._reading: dict[_Key, asyncio.Task[Chunk]] = {}
         # Where chunks ended lately: who reads from there reads on.
         self._following: OrderedDict[_Key, None] = OrderedDict()
+        self._resting = asyncio.ensure_future(self._rest())
 
     async def read(
         self, topic: TopicIdentity, start: Places, end: Places, limit: int, max_bytes: int = CHUNK_BYTES
@@ -93,6 +108,23 @@ class History:
             raise OffsetGone(topic.topic, *next(iter(start.items())))
         return chunk
 
+    async def _rest(self) -> None:
+        """Have cursors leave where nobody reads on: at a partition's end they ask Kafka again and again."""
+        while True:
+            await asyncio.sleep(READS_ON_S)
+            before_s = time.monotonic() - READS_ON_S
+            for cursor in [c for c in self._idle if c.stands_somewhere and c.used_s < before_s]:
+                async with self._free:
+                    if cursor in self._idle:
+                        self._idle.remove(cursor)
+                        try:
+                            await asyncio.get_running_loop().run_in_executor(self._threads, cursor.leave)
+                        except Exception:
+                            log.exception("history_cursor_stays")
+                            metrics.errors.labels("history").inc()
+                        finally:
+                            self._idle.insert(0, cursor)
+
     def _keep(self, key: _Key, task: asyncio.Task[Chunk]) -> None:
         del self._reading[key]
         if task.cancelled() or task.exception() is not None:
@@ -109,7 +141,7 @@ class History:
     async def close(self) -> None:
         """End the reads that are under way and close the consumers."""
         self._closing.set()
-        tasks = list(self._reading.values())
+        tasks = [self._resting, *self._reading.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -52,6 +52,7 @@ class Tail:
         self._logs: dict[str, FeedLog] = {}
         self._by_topic: dict[str, FeedLog] = {}
         self._opening: dict[str, asyncio.Task[FeedLog]] = {}
+        self._beginning: set[asyncio.Task[None]] = set()
         self._recovering: dict[tuple[FeedLog, int], asyncio.Task[None]] = {}
         self._watching = asyncio.ensure_future(self._watch())
 
@@ -80,9 +81,22 @@ class Tail:
         if (await self._offsets.identity(entry.feed.topic)).partitions == identity.partitions:
             opened.counted = tuple(ends)
         self._logs[feed] = self._by_topic[identity.topic] = opened
-        await self._follower.follow(TopicPartition(identity.topic, p, end) for p, end in enumerate(ends))
-        log.info("feed_followed", feed=feed, partitions=identity.partitions)
+        # The consumer hears of it within a tenth of a second, and misses nothing: readers need not wait for that.
+        task = asyncio.ensure_future(self._follow(opened, ends))
+        self._beginning.add(task)
+        task.add_done_callback(self._beginning.discard)
         return opened
+
+    async def _follow(self, feed_log: FeedLog, ends: list[int]) -> None:
+        feed, topic = feed_log.entry.feed.name, feed_log.topic.topic
+        try:
+            await self._follower.follow(TopicPartition(topic, p, end) for p, end in enumerate(ends))
+        except Exception:
+            log.exception("feed_not_followed", feed=feed)
+            metrics.errors.labels("tail").inc()
+            await self.drop(feed_log)
+        else:
+            log.info("feed_followed", feed=feed, partitions=len(ends))
 
     def _take(self, batch: list[Message]) -> None:
         touched: Counter[FeedLog] = Counter()
@@ -195,7 +209,7 @@ class Tail:
 
     async def close(self) -> None:
         """Stop following and leave the brokers."""
-        for task in (self._watching, *self._recovering.values(), *self._opening.values()):
+        for task in (self._watching, *self._recovering.values(), *self._opening.values(), *self._beginning):
             task.cancel()
         await self._follower.close()
         await self._history.close()
