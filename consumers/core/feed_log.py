@@ -228,6 +228,14 @@ class FeedLog:
         except TimeoutError:
             raise KafkaUnavailable(f"the tail of {self.topic.topic} did not come") from None
 
+    async def come_to(self, partition: int, offset: int) -> None:
+        """Wait for a record that another process has read already, where this one's tail is behind.
+
+        It is not in the log any more where it is not here then. Raises `KafkaUnavailable`.
+        """
+        if await self.has_partitions(partition + 1) and offset >= self.rings[partition].end:
+            await self.refresh()
+
     async def wait(self, position: Position, timeout_s: float) -> bool:
         """Wait until there is something after a position, or never will be; False after `timeout_s`."""
         try:

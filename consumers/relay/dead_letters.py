@@ -45,6 +45,7 @@ class DeadLetters:
     async def letter(self, feed: Feed, offset: int) -> Record:
         """One of them; raises `PositionGone` too."""
         log = await self.log(feed)
+        await log.come_to(0, offset)
         records = (await log.read((offset,), 1)).records
         if not records or records[0].offset != offset:
             raise PositionGone(f"{log.topic.topic}:0:{offset} is no longer kept", (offset,))

@@ -104,6 +104,10 @@ class Leases:
             if before is not None:
                 self._count_down(before)
 
+    def holds(self, held: Held, job: Job) -> bool:
+        """Whether a job is leased by this grant still: it may have run out while it was written."""
+        return self._leased.get(job) is held
+
     def not_written(self, held: Held) -> None:
         """It is not in Kafka, or may be: nobody was told of it."""
         for job in held.jobs:

@@ -224,11 +224,12 @@ class Outstanding:
         job.settled = True
         del self._jobs[job.partition, job.offset]
         self.leases.forget(job)
+        # Of a parked one, too: that it is parked may be newer than what is kept of its lane.
+        self.intake.settle(job.partition, job.offset)
         if job.parked:
             self.parked -= 1
             self.keeper.unpark(job)
         else:
-            self.intake.settle(job.partition, job.offset)
             self.keeper.mark()
 
     def _expired(self, jobs: list[Job]) -> None:

@@ -188,14 +188,17 @@ class Puller:
                 await self._events.keeper.grant(held.name, self._events.leases.record(held))
                 self._events.leases.written(held)
             except BaseException:
-                # Nobody was told.
+                # Nobody was told. What has run out meanwhile was given back then, and others may have it.
+                still = [job for job in records if self._events.leases.holds(held, job)]
                 self._events.leases.not_written(held)
-                for job in records:
+                for job in still:
                     job.attempts -= 1
-                self._events.give_back(job for job in records if not job.settled)
+                self._events.give_back(still)
                 raise
         deliveries = []
         for job, record in records.items():
+            if not self._events.leases.holds(held, job):
+                continue
             ack_id = self._events.ack_id(job)
             deliveries.append(Delivery(str(ack_id), job.attempts, self.feed_log.json(record)))
             if job.attempts == 1:

@@ -33,6 +33,7 @@ class Rereading:
         if job.dead is not None:
             return await self._dead_letter(job.dead)
         feed_log, partition, offset = self._feed_log, job.partition, job.offset
+        await feed_log.come_to(partition, offset)
         position = feed_log.only(partition, offset)
         batch = await feed_log.read(position, AGAIN_EVENTS)
         found = {record.offset: record for record in batch.records if record.partition == partition}

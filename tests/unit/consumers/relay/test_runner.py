@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import pytest
 from support.waiting import until
 
 from headrace.consumers.core.feed_log import FeedLog
@@ -182,4 +183,19 @@ async def test_one_that_catches_up_just_when_a_partition_is_added_is_offered_wha
     log.rings[1].append(Record(cast("Any", FakeMessage(0, None)), 1, 0))
     log.settle(2)
     await until(lambda: sorted(endpoint.delivered) == ["e-0", "e-0", "e-1", "e-2"])
+    await runner.stop()
+
+
+async def test_a_parked_event_that_this_relay_has_not_seen_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, endpoint = feed_in_memory([None]), FakeEndpoint()
+
+    async def refresh() -> None:
+        log.rings[0].append(Record(cast("Any", FakeMessage(1, None)), 0, 1))
+
+    monkeypatch.setattr(log, "refresh", refresh)
+    found = Stored(lanes={0: LaneState(2)}, parked=[Parked(0, 1, 1, 0, None)])
+
+    runner = run(log, endpoint, FakeJournal(), found=found)
+
+    await until(lambda: endpoint.delivered == ["e-1"])
     await runner.stop()
