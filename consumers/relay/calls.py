@@ -88,7 +88,7 @@ class Calls:
     async def _redeliver(self, request: web.Request) -> web.Response:
         wanted = checked(Redeliver, await request.read())
         runner = self._owned.running(request)
-        feed_log = runner.feed_log
+        name, feed_log = runner.subscription.id, runner.feed_log
         try:
             if wanted.partition is not None and wanted.offset is not None:
                 found = await replay.one(runner, wanted.partition, int(wanted.offset))
@@ -100,7 +100,9 @@ class Calls:
                 # What lies after its position comes anyhow.
                 passed = tuple(min(pair) for pair in zip(end, widen(runner.position, len(end)), strict=True))
                 found = await replay.between(runner, start, passed)
-            count = await runner.redeliver(found)
+            # While the log was read it may have been stopped, or have gone to another owner.
+            async with self._owner.held.lock(name), self._owned.certain(name):
+                count = await carried_out(self._owned.running(request).redeliver(found))
         except TooMany as error:
             raise Problem(HTTPStatus.CONFLICT, f"{error}; a seek moves the subscription there instead.") from None
         except PositionError as error:

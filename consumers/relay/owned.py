@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -17,6 +17,8 @@ from headrace.consumers.relay.puller import Puller
 from headrace.consumers.relay.runner import Runner
 from headrace.consumers.relay.running import Running
 from headrace.http.problems import Problem, unavailable
+
+T = TypeVar("T")
 
 
 class Owned:
@@ -76,11 +78,11 @@ def not_the_owner() -> Problem:
     )
 
 
-async def carried_out(work: Coroutine[Any, Any, None]) -> None:
+async def carried_out(work: Coroutine[Any, Any, T]) -> T:
     """Do it whole, also where the caller goes meanwhile: left half done the subscription would stand still."""
     done = asyncio.ensure_future(work)
     try:
-        await asyncio.shield(done)
+        return await asyncio.shield(done)
     except asyncio.CancelledError:
         await done
         raise

@@ -10,6 +10,8 @@ import pytest
 from support.receiver import receiver, status
 from support.waiting import until
 
+from headrace.consumers.relay import replay
+
 if TYPE_CHECKING:
     from integration.consumers.relay.conftest import Api, Log
 
@@ -38,6 +40,28 @@ async def test_one_event_is_delivered_once_more_under_its_id(api: Api, log: Log)
         assert sorted(receiving.ids) == sorted([*ids, ids[3]])
         code, _ = await api.call("POST", f"/{created['id']}/redeliver", partition=1, offset=99)
         assert code == 404
+
+
+async def test_one_is_delivered_once_more_though_its_subscription_was_changed_meanwhile(
+    api: Api, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = log.feed()
+    async with receiver() as receiving:
+        name = (await api.create(feed, receiving.url))["id"]
+        (event_id,) = log.send(feed, 1)
+        await until(lambda: has(api, name, lag=0, delivered=1))
+        read = replay.one
+
+        async def changed_meanwhile(runner: Any, partition: int, offset: int) -> Any:
+            found = await read(runner, partition, offset)
+            await api.call("POST", f"/{name}/pause")
+            await api.call("POST", f"/{name}/resume")
+            await until(lambda: not runner._running)
+            return found
+
+        monkeypatch.setattr(replay, "one", changed_meanwhile)
+        assert await redeliver(api, name, partition=0, offset=0) == 1
+        await until(lambda: receiving.ids == [event_id, event_id])
 
 
 async def test_a_range_is_delivered_once_more_where_the_filter_wants_it(api: Api, log: Log) -> None:
