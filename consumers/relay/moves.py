@@ -56,6 +56,8 @@ class Moves:
         stale = [(key, None) for key in left.keys_of_epoch(subscription.state_key)]
         while kept is not None and self._held.kept_with(subscription.id) is kept:
             try:
+                # What the stopped one could not write must not come after it.
+                await self._journal.flush(subscription.id)
                 await self._journal.write(subscription.id, [base, *stale])
             except (Undelivered, QueueFull) as error:
                 log.warning("subscription_not_moved_yet", subscription=subscription.id, reason=str(error))
@@ -79,6 +81,8 @@ class Moves:
             found.lane_keys.setdefault(p, set()).add(records[-1][0])
         tombstones = [(parked_key(subscription.state_key, found.epoch, p.partition, p.offset), None) for p in done]
         try:
+            # What the stopped one could not write must not come after it.
+            await self._journal.flush(subscription.id)
             await self._journal.write(subscription.id, [*records, *tombstones])
         except (Undelivered, QueueFull):
             found = runner.stored()
