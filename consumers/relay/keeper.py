@@ -12,7 +12,15 @@ from headrace.consumers.relay.grant import Grant, grant_key, grant_record
 from headrace.consumers.relay.intake import Intake
 from headrace.consumers.relay.journal import Journal, Record, Snapshot
 from headrace.consumers.relay.lineup import Job
-from headrace.consumers.relay.state import Parked, Stored, endpoint_record, lane_record, parked_key, parked_record
+from headrace.consumers.relay.state import (
+    Parked,
+    Stored,
+    endpoint_record,
+    lane_record,
+    name_of,
+    parked_key,
+    parked_record,
+)
 from headrace.kafka.bridge import QueueFull, Undelivered
 
 log = structlog.get_logger(__name__)
@@ -35,7 +43,7 @@ class Keeper:
         before_write: Callable[[], None],
     ) -> None:
         self._state_key = state_key
-        self._name = state_key.split("\0")[0]
+        self._name = name_of(state_key)
         self._epoch = found.epoch
         self._writer = found.writer
         self._lane_keys = {partition: set(keys) for partition, keys in found.lane_keys.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, cast
 
 import orjson
@@ -30,7 +30,7 @@ from headrace.consumers.relay.resting import Resting
 from headrace.consumers.relay.running import Running, Standing
 from headrace.consumers.relay.standstills import Standstills
 from headrace.consumers.relay.starting import NOT_NOW, Starting
-from headrace.consumers.relay.state import Stored, endpoint_key, stored, subscription_of
+from headrace.consumers.relay.state import Stored, endpoint_key, name_of, stored, subscription_of
 from headrace.consumers.stream_logs import StreamLogs
 from headrace.kafka.bridge import Outgoing, ProducerBridge, QueueFull, Undelivered
 from headrace.kafka.offsets import KafkaUnavailable, UnknownTopic
@@ -101,7 +101,7 @@ class Owner:
                 kept[state_key] = stored(of_one)
             except (ValueError, LookupError, TypeError) as error:
                 # Begun anew it repeats events, which is better than to stand still.
-                log.error("state_unreadable", subscription=state_key.split("\0")[0], reason=repr(error))
+                log.error("state_unreadable", subscription=name_of(state_key), reason=repr(error))
                 metrics.errors.labels("relay").inc()
         self.held.gain(partition, kept, now_ms())
         self._spawn(self._take_up(partition, kept, list(entries)))
@@ -120,16 +120,17 @@ class Owner:
         names = [name for name in self._definitions if position_partition(name) == partition]
         log.debug("partition_owned", partition=partition, subscriptions=len(names))
         known = {self._definitions[name].state_key for name in names}
-        # Of subscriptions that were deleted while nobody owned them.
+        # Of subscriptions that were deleted while nobody owned them; not of those that a newer version has written.
         left: defaultdict[str, list[bytes]] = defaultdict(list)
         for key in keys:
-            if (state_key := subscription_of(key)) not in known:
+            state_key = subscription_of(key)
+            if state_key not in known and name_of(state_key) not in self._definitions.unreadable:
                 left[state_key].append(key)
         for state_key, left_keys in left.items():
             kept.pop(state_key, None)
             await self._forget(state_key, left_keys)
         for start in range(0, len(names), TOGETHER):
-            await asyncio.gather(*(self._reconcile(name) for name in names[start : start + TOGETHER]))
+            await self._reconcile_all(names[start : start + TOGETHER], "subscription_not_taken_up")
 
     async def lost(self, partitions: list[int]) -> None:
         """Partitions go to another owner: returns when nothing of them runs here any more."""
@@ -137,10 +138,14 @@ class Owner:
             self.held.lose(partition)
         # Those that are being changed must have ended, too, before another owner goes on.
         names = self.held.names(partitions) | self.standstills.names(partitions)
+        await self._reconcile_all(names, "subscription_not_handed_over")
+
+    async def _reconcile_all(self, names: Iterable[str], failed: str) -> None:
+        """What fails with one subscription is told, and no matter of the others."""
         results = await asyncio.gather(*(self._reconcile(name) for name in names), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
-                log.error("subscription_not_handed_over", exc_info=result)
+                log.error(failed, exc_info=result)
                 metrics.errors.labels("relay").inc()
 
     async def announce(self) -> None:
@@ -237,7 +242,7 @@ class Owner:
 
     async def _forget(self, state_key: str, keys: list[bytes]) -> None:
         """Remove what was kept of a subscription."""
-        await self._journal.forget(state_key.split("\0")[0], keys)
+        await self._journal.forget(name_of(state_key), keys)
 
     async def _run(self, subscription: Subscription, kept: Kept) -> None:
         name = subscription.id
@@ -259,9 +264,9 @@ class Owner:
             return
         # While we waited it may have gone to another owner; a change of its definition waits for our lock.
         if self.held.kept_with(name) is kept:
+            self.held.runners[name] = self._maker.stand(subscription, *ready)
             kept.pop(subscription.state_key, None)
             self.standstills.end(name)
-            self.held.runners[name] = self._maker.stand(subscription, *ready)
 
     async def _reconcile_later(self, name: str) -> None:
         await asyncio.sleep(AGAIN_S)

@@ -122,11 +122,12 @@ class Settling:
     def settle(self, job: Job) -> None:
         """An event is done."""
         job.settled = True
+        # Of a parked one, too: that it is parked may be newer than what is kept of its lane.
+        self._intake.settle(job.partition, job.offset)
         if job.parked:
             self.parked -= 1
             self._keeper.unpark(job)
         else:
-            self._intake.settle(job.partition, job.offset)
             self._keeper.mark()
         self._lineup.settle(job)
 

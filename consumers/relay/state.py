@@ -191,6 +191,11 @@ def subscription_of(key: bytes) -> str:
     return b"\0".join(key.split(b"\0", 2)[:2]).decode()
 
 
+def name_of(state_key: str) -> str:
+    """The id of the subscription that a `state_key` belongs to."""
+    return state_key.partition("\0")[0]
+
+
 def stored(records: Iterable[tuple[bytes, bytes]]) -> Stored:
     """The state of one subscription from its latest records; raises ValueError for what is not such a record."""
     found = Stored()

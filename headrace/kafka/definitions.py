@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, Generic, TypeVar
 
 from confluent_kafka.admin import AdminClient
@@ -40,6 +40,11 @@ class Definitions(Mapping[str, V], Generic[V]):
             FencedWriter(kafka, self._table, partition, transactional_id, to_bytes)
             for partition, transactional_id in enumerate(ids)
         ]
+
+    @property
+    def unreadable(self) -> Set[str]:
+        """The keys whose latest records could not be read: of a newer version, or of somebody else."""
+        return self._table.unreadable
 
     async def load(self) -> None:
         """Read all; raises `UnknownTopic` or `KafkaUnavailable`."""

@@ -49,6 +49,8 @@ class Table(Mapping[str, V], Generic[V]):
         self._decode = decode
         self._on_change = on_change
         self._entries: dict[str, V] = {}
+        self.unreadable: set[str] = set()
+        """The keys whose latest records could not be decoded."""
         self._positions: list[int] = []
         self._expected: dict[bytes, bool] = {}
         self._moved = asyncio.Event()
@@ -114,6 +116,7 @@ class Table(Mapping[str, V], Generic[V]):
             self._note_marks(message)
         key = (message.key() or b"").decode("utf-8", "replace")
         body = message.value()
+        self.unreadable.discard(key)
         if body is None:
             value = None
             self._entries.pop(key, None)
@@ -121,6 +124,7 @@ class Table(Mapping[str, V], Generic[V]):
             try:
                 value = self._entries[key] = self._decode(body)
             except Exception as error:  # others may write to the topic too
+                self.unreadable.add(key)
                 self._failed("table_record_skipped", message, error)
                 return
         if self._on_change is not None:

@@ -6,15 +6,17 @@ import asyncio
 import signal
 import time
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import Producer
 from support.receiver import after, receiver, status, when
+from support.records import records_of
 from support.waiting import until
 
-from headrace.consumers.relay.definition import OWNERS, POSITIONS, position_partition
+from headrace.consumers.relay.definition import OWNERS, POSITIONS, SUBSCRIPTIONS, position_partition
 
 if TYPE_CHECKING:
     from integration.consumers.relay.conftest import Api, Log
@@ -188,6 +190,37 @@ async def test_what_a_stale_owner_writes_under_an_older_epoch_does_not_count(api
             await until(lambda: set(ids) <= set(receiving.ids))
             assert (await api.status(name))["epoch"] == epoch
             assert sorted(receiving.ids) == sorted(ids)
+
+
+async def test_what_is_kept_of_one_whose_definition_cannot_be_read_stays(api: Api, log: Log, helpers: Any) -> None:
+    feed = log.feed()
+    async with receiver() as receiving, receiver() as another:
+        ids = log.send(feed, 10)
+        async with helpers.running_relay(log):
+            name = (await api.create(feed, receiving.url, offset="-1"))["id"]
+            await until(lambda: has(api, name, lag=0, delivered=10))
+        written = await asyncio.to_thread(records_of, log.kafka, SUBSCRIPTIONS.name, 1)
+        definition = [record.value() for record in written if record.key() == name.encode()][-1]
+        beside = next(n for n in count() if position_partition(f"{feed}-{n}") == position_partition(name))
+        await api.create(feed, another.url, name=f"{feed}-{beside}", offset="-1")
+        # As after compaction: nothing is left of the one before.
+        define(log, name, None)
+        define(log, name, b'{"written by": "a newer version"}')
+        async with helpers.running_relay(log):
+            # All of its partition has been taken up.
+            await until(lambda: set(ids) <= set(another.ids))
+
+            define(log, name, definition)
+
+            ids += log.send(feed, 1)
+            await until(lambda: set(ids) <= set(receiving.ids))
+            assert sorted(receiving.ids) == sorted(ids)
+
+
+def define(log: Log, name: str, definition: bytes | None) -> None:
+    producer = Producer({"bootstrap.servers": log.kafka})
+    producer.produce(SUBSCRIPTIONS.name, definition, name)
+    assert producer.flush(10) == 0
 
 
 async def _current(api: Api, name: str) -> bool:
