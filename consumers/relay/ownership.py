@@ -32,6 +32,9 @@ CONFIRM_S = 1.5
 SURE_S = SESSION_S - 1.0
 """So long after it was asked and said yes, no other can have become one in this relay's place."""
 
+END_S = 2.0
+"""How long an answer about the end of a partition may take."""
+
 Entries = dict[bytes, bytes]
 
 
@@ -201,6 +204,9 @@ class Ownership:
                 entries.pop(key, None)
             else:
                 entries[key] = value
+        elif not self._is_end(partition, message.offset() or 0):
+            # To hear of the end again.
+            self._consumer.seek(TopicPartition(POSITIONS.name, partition, message.offset() or 0))
         else:
             del self._loading[partition]
             try:
@@ -210,6 +216,19 @@ class Ownership:
                 log.info("partition_gone_while_loading", partition=partition, reason=str(gone))
                 return
             self._loop.call_soon_threadsafe(self._gained, partition, entries)
+
+    def _is_end(self, partition: int, offset: int) -> bool:
+        """Whether all that was acknowledged lies below an offset.
+
+        A leader that has just been elected may show readers less than that; asked for the end, it says that it does
+        not know yet (KIP-207).
+        """
+        try:
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(POSITIONS.name, partition), END_S)
+        except KafkaException as error:
+            log.info("end_of_positions_not_known", partition=partition, reason=str(error))
+            return False
+        return offset >= end
 
     def _on_error(self, error: KafkaError) -> None:
         log.warning("kafka_consumer_error", client="relay", code=error.name(), reason=error.str())

@@ -68,7 +68,11 @@ async def test_a_bad_record_is_skipped_and_counted_and_leaves_its_key_as_it_was(
     async with table_of(kafka, topic) as table:
         await table.load()
         assert dict(table) == {"a": 1, "c": 3, "": 4}
+        assert table.unreadable == {"a", "b"}
         assert metrics.errors.labels("table")._value.get() == before + 2
+        put(kafka, topic, ("a", b'{"n":2}'), ("b", None))
+        await table.catch_up()
+        assert table.unreadable == set()
 
 
 async def test_a_change_that_nobody_can_use_does_not_stop_the_others(kafka: str, new_topic: Callable[..., str]) -> None:

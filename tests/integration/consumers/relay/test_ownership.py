@@ -17,6 +17,7 @@ from support.records import records_of
 from support.waiting import until
 
 from headrace.consumers.relay.definition import OWNERS, POSITIONS, SUBSCRIPTIONS, position_partition
+from headrace.consumers.relay.ownership import Ownership
 
 if TYPE_CHECKING:
     from integration.consumers.relay.conftest import Api, Log
@@ -114,6 +115,26 @@ async def test_one_killed_is_taken_over_and_nothing_is_lost(api: Api, log: Log, 
 
 
 @pytest.mark.faults
+async def test_nothing_is_owned_before_all_that_was_acknowledged_is_read(
+    api: Api, log: Log, helpers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = log.feed()
+    ends: Counter[int] = Counter()
+    is_end = Ownership._is_end
+
+    def not_known_at_first(self: Ownership, partition: int, offset: int) -> bool:
+        ends[partition] += 1
+        return ends[partition] > 2 and is_end(self, partition, offset)
+
+    monkeypatch.setattr(Ownership, "_is_end", not_known_at_first)
+    async with receiver() as receiving, helpers.running_relay(log):
+        name = (await api.create(feed, receiving.url))["id"]
+        ids = log.send(feed, 3)
+        await until(lambda: has(api, name, lag=0, delivered=3))
+        assert sorted(receiving.ids) == sorted(ids)
+    assert set(ends.values()) == {3}
+
+
 async def test_a_stale_owner_that_wakes_up_cannot_undo_a_seek(api: Api, log: Log, processes: list[Any]) -> None:
     feed = log.feed()
     async with receiver() as receiving:
