@@ -91,7 +91,7 @@ class Journal:
                 dirty = {name: self._dirty.pop(name) for name in wanted if name in self._dirty}
                 failed: Exception | None = None
                 try:
-                    await self._write_all(dirty)
+                    await self._write_all({name: snapshot() for name, snapshot in dirty.items()})
                 except Exception as error:  # each who waits is told
                     self._dirty = {**dirty, **self._dirty}
                     failed = error
@@ -108,19 +108,26 @@ class Journal:
                 async with self._writing:
                     dirty, self._dirty = self._dirty, {}
                     try:
-                        await self._write_all(dirty)
-                    except (Undelivered, QueueFull) as error:
+                        await self._write_all(self._taken(dirty))
+                    except Exception as error:
                         # Nothing is lost by it: a crash now would only repeat more. Try again with what is true then.
-                        log.warning("positions_not_written", count=len(dirty), reason=str(error))
+                        log.warning("positions_not_written", count=len(dirty), reason=repr(error))
                         metrics.errors.labels("relay").inc()
                         self._dirty = {**dirty, **self._dirty}
-                    except Exception:
-                        # An error of ours with one subscription must not end the writing of all.
-                        log.exception("positions_not_written", count=len(dirty))
-                        metrics.errors.labels("relay").inc()
 
-    async def _write_all(self, dirty: dict[str, Callable[[], Snapshot]]) -> None:
-        taken = {subscription: snapshot() for subscription, snapshot in dirty.items()}
+    def _taken(self, dirty: dict[str, Callable[[], Snapshot]]) -> dict[str, Snapshot]:
+        """An error of ours with one subscription must not end the writing of all; that one is not taken for written."""
+        taken: dict[str, Snapshot] = {}
+        for name, snapshot in dirty.items():
+            try:
+                taken[name] = snapshot()
+            except Exception:
+                log.exception("position_not_told", subscription=name)
+                metrics.errors.labels("relay").inc()
+                self._dirty[name] = snapshot
+        return taken
+
+    async def _write_all(self, taken: dict[str, Snapshot]) -> None:
         await self._write_reports()
         await self._bridge.write([o for name, snapshot in taken.items() for o in _outgoing(name, snapshot.records)])
         for snapshot in taken.values():
