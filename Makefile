@@ -39,7 +39,7 @@ test-long: $(INSTALLED) ## Run the tests that take minutes: a thousand clients t
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) ## Kill every service in turn under load, and look for lost events
-	$(BIN)/pytest -m faults tests/faults $(addprefix --ignore ,$(RELAY_FAULTS))
+	$(BIN)/pytest -m faults -n 2 --dist worksteal tests/faults $(addprefix --ignore ,$(RELAY_FAULTS))
 
 RELAY_FAULTS := $(addprefix tests/faults/test_,relays_at_random.py two_owners.py relay_between_writes.py definitions_at_once.py)
 
