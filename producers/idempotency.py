@@ -7,6 +7,7 @@ this finds a client that forgets to change its key, it does not make writing hap
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 from collections.abc import Iterator
@@ -48,11 +49,17 @@ class IdempotencyKeys:
         try:
             yield
         except BaseException as error:
-            unknown = isinstance(error, Problem) and error.status == HTTPStatus.SERVICE_UNAVAILABLE
-            if known is None and not unknown:
+            if known is None and not _may_be_written(error):
                 self._bodies.pop(name, None)
             raise
         finally:
             self._in_flight.discard(name)
             while len(self._bodies) > MAX_KEYS:
                 del self._bodies[next(iter(self._bodies))]
+
+
+def _may_be_written(error: BaseException) -> bool:
+    """Whether Kafka may have something of the request all the same: it did not answer, or the client did not wait."""
+    if isinstance(error, Problem):
+        return error.status == HTTPStatus.SERVICE_UNAVAILABLE
+    return isinstance(error, asyncio.CancelledError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 import pytest
@@ -39,9 +40,10 @@ def test_a_key_under_way_is_a_conflict() -> None:
         (Problem(HTTPStatus.BAD_REQUEST, "bad"), 200),
         (ValueError(), 200),
         (unavailable("perhaps written"), 422),
+        (asyncio.CancelledError(), 422),
     ],
 )
-def test_a_key_is_free_again_where_nothing_was_written(error: Exception, status: int) -> None:
+def test_a_key_is_free_again_where_nothing_was_written(error: BaseException, status: int) -> None:
     keys = IdempotencyKeys()
     with pytest.raises(type(error)), keys.hold("feed", "k", b"a"):
         raise error
