@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import structlog
+from confluent_kafka import KafkaException
 
 from headrace.durable.append import Append, Appended, check
 from headrace.durable.outcome import Outcome
@@ -22,23 +24,29 @@ from headrace.durable.table import StreamTable, now_ms
 from headrace.http.still import Still
 from headrace.kafka.admin import admin_client
 from headrace.kafka.bridge import QueueFull
-from headrace.kafka.offsets import KafkaUnavailable, Offsets
-from headrace.kafka.topics import TopicSpec, create_topic, delete_topic
+from headrace.kafka.offsets import RETRIABLE, KafkaUnavailable, Offsets
+from headrace.kafka.topics import TopicSpec, create_topic
 from headrace.kafka.transaction import Transaction
 from headrace.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 VISIBLE_S = 10.0
 
 
 class Streams(Still):
-    """A part of a service, to be started before those that use it. `queue_bytes` bounds what waits to be written."""
+    """A part of a service, to be started before those that use it. `queue_bytes` bounds what waits to be written.
+
+    What was begun is carried out, whatever becomes of its caller, and takes up room until it is written or has failed.
+    """
 
     def __init__(self, settings: Settings, queue_bytes: int = 64 * 2**20) -> None:
         self._settings = settings
         self._queue_bytes = queue_bytes
         self._waiting_bytes = 0
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._touching: dict[str, asyncio.Task[None]] = {}
         self._table: StreamTable | None = None
         self._sweep: Sweep | None = None
@@ -63,10 +71,10 @@ class Streams(Still):
         return None if self._sweep is not None else "the streams have not been read yet"
 
     async def close(self) -> None:
-        """Leave Kafka."""
+        """Finish what was begun, and leave Kafka."""
+        await asyncio.gather(*self._under_way, *self._touching.values(), return_exceptions=True)
         if self._sweep is not None:
             await self._sweep.close()
-        await asyncio.gather(*self._touching.values(), return_exceptions=True)
         if self._table is not None:
             await self._table.close()
 
@@ -77,42 +85,61 @@ class Streams(Still):
         """
         if (found := await self.table.find(wanted.name)) is not None:
             return found, False
-        new = await self._with_topic(wanted)
+        return await self._carried_out(self._create(wanted, messages))
+
+    async def _create(self, wanted: Stream, messages: list[bytes]) -> tuple[Stream, bool]:
+        wanted = replace(wanted, topic=f"{wanted.name}.{wanted.id}")
         outcome = Outcome(messages)
-
-        def make(transaction: Transaction[Value]) -> Stream:
-            present = transaction.get(new.name)
-            if isinstance(present, Stream):
-                if not present.has_expired(now_ms()):
-                    return present
-                self._removal.retire(transaction, present)
-            transaction.put(new.name, new)
-            outcome.write(transaction, Appended(new, False, None))
-            return new
-
         with self._room(messages):
-            made = await self.table.definitions.transact(partition_of(new.name), make)
-        if made.id != new.id:
-            await delete_topic(self._admin, new.topic)
+            try:
+                made = await self._make(await self._with_topic(wanted), outcome)
+            except KafkaUnavailable:
+                self._removal.doubt(wanted)
+                raise
+        if made.id != wanted.id:
             return made, False
         made = outcome.written(Appended(made, False, None)).stream
         await self._visible(made)
         return made, True
 
     async def _with_topic(self, wanted: Stream) -> Stream:
-        spec = TopicSpec(f"{wanted.name}.{wanted.id}", len(wanted.end), {"retention.ms": "-1"})
+        """Make its topic; raises `KafkaException` where that was refused, `KafkaUnavailable` where it may be there."""
+        spec = TopicSpec(wanted.topic, len(wanted.end), {"retention.ms": "-1"})
         factor = self._settings.replication_factor
         try:
             topic = await create_topic(self._admin, spec, replication_factor=factor, timeout_s=VISIBLE_S)
         except TimeoutError:
             raise KafkaUnavailable(f"the topic {spec.name} was not made in time") from None
-        return replace(wanted, topic=topic.topic, topic_id=topic.topic_id)
+        except KafkaException as error:
+            if error.args[0].code() not in RETRIABLE:
+                raise
+            raise KafkaUnavailable(f"the topic {spec.name} was not made: {error.args[0].str()}") from error
+        return replace(wanted, topic_id=topic.topic_id)
+
+    async def _make(self, new: Stream, outcome: Outcome) -> Stream:
+        """The stream of this name: `new`, or one that was there before."""
+
+        def make(transaction: Transaction[Value]) -> Stream:
+            present = transaction.get(new.name)
+            if isinstance(present, Stream):
+                if not present.has_expired(now_ms()):
+                    self._removal.retire(transaction, new)
+                    return present
+                self._removal.retire(transaction, present)
+            transaction.put(new.name, new)
+            outcome.write(transaction, Appended(new, False, None))
+            return new
+
+        return await self.table.definitions.transact(partition_of(new.name), make)
 
     async def append(self, name: str, append: Append) -> Appended:
         """Append to a stream, close it, or both; answered once all readers see it.
 
         Raises `UnknownStream`, `Refused`, `KafkaUnavailable`, `QueueFull`.
         """
+        return await self._carried_out(self._append(name, append))
+
+    async def _append(self, name: str, append: Append) -> Appended:
         said = append.producer
         outcome = Outcome(append.messages, None if said is None else said.id)
 
@@ -179,6 +206,17 @@ class Streams(Still):
             if now() > deadline:
                 raise KafkaUnavailable(f"what was written to {stream.name} cannot be read yet")
             await asyncio.sleep(0.002)
+
+    async def _carried_out(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be there any more to take it
 
     @contextlib.contextmanager
     def _room(self, messages: list[bytes]) -> Iterator[None]:

@@ -1,7 +1,8 @@
-"""Clearing away: streams that have expired, and the topics of those that are no more.
+"""Clearing away: streams that have expired, and the topics of those that are no more, or were never made.
 
 Every process does it, since none of them has to be there; that two do the same harms nothing. Nobody waits for it: who
-asks for an expired stream is told at once that there is none.
+asks for an expired stream is told at once that there is none. Only the process that was to make a stream knows that it
+may have failed.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Sweep:
             if isinstance(stream, Stream) and stream.has_expired(now_ms()):
                 with contextlib.suppress(UnknownStream):
                     await self._removal.remove(name, expired=True)
+        await self._removal.settle_doubts()
         now_s = time.monotonic()
         self._seen_s = {key: self._seen_s.get(key, now_s) for key in self._table.retired}
         for key, retired in list(self._table.retired.items()):

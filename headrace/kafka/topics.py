@@ -72,7 +72,8 @@ async def create_topic(
     """Make a topic that is not there, and wait until the brokers know it; raises as `ensure_topics`."""
     new = NewTopic(spec.name, spec.partitions, replication_factor, config=dict(spec.config))
     async with asyncio.timeout(timeout_s):
-        await asyncio.wrap_future(admin.create_topics([new])[spec.name])
+        # Else the client would send it as soon as Kafka is back, though nobody waits any more.
+        await asyncio.wrap_future(admin.create_topics([new], request_timeout=timeout_s)[spec.name])
         return await _visible(Offsets(admin), spec.name)
 
 
