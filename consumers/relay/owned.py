@@ -79,7 +79,7 @@ def not_the_owner() -> Problem:
 
 
 async def carried_out(work: Coroutine[Any, Any, T]) -> T:
-    """Do it whole, also where the caller goes meanwhile: left half done the subscription would stand still."""
+    """Do it whole, also where the caller goes meanwhile: left half done a subscription, or an event, stands still."""
     done = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(done)

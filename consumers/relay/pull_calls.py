@@ -89,7 +89,7 @@ class PullCalls:
         puller = self._owned.puller(request)
         wanted = checked(Nack, await request.read())
         async with self._asking(puller):
-            refused = await puller.nack(wanted.ack_ids, wanted.delay_s)
+            refused = await carried_out(puller.nack(wanted.ack_ids, wanted.delay_s))
         return _answer(_outcome("nacked", wanted.ack_ids, refused))
 
     async def _extend(self, request: web.Request) -> web.Response:

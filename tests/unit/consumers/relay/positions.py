@@ -21,14 +21,17 @@ NOT_ACKNOWLEDGED = KafkaError(KafkaError._MSG_TIMED_OUT)
 class Positions:
     """The bridge, and `headrace.positions` after compaction.
 
-    Answers wait for `answers`. Records that `lost` says are not written, and not acknowledged; those that `unheard`
-    says are written all the same.
+    Answers wait for `answers`; `waiting` counts those that do. What was sent is written, also where whoever sent it has
+    gone. Records that `lost` says are not written, and not acknowledged; those that `unheard` says are written all the
+    same.
     """
 
     kept: dict[bytes, bytes] = field(default_factory=dict)
     answers: asyncio.Event = field(default_factory=asyncio.Event)
     lost: Callable[[Outgoing], bool] = lambda record: False
     unheard: Callable[[Outgoing], bool] = lambda record: False
+
+    waiting: int = 0
 
     def __post_init__(self) -> None:
         self.answers.set()
@@ -38,7 +41,9 @@ class Positions:
 
     async def _write(self, records: list[tuple[Outgoing, bool, bool]]) -> list[Ack | KafkaError]:
         await asyncio.sleep(0)
+        self.waiting += 1
         await self.answers.wait()
+        self.waiting -= 1
         for record, lost, _ in records:
             if record.topic == POSITIONS.name and not lost:
                 self._keep(record.key or b"", record.value)
@@ -51,7 +56,7 @@ class Positions:
             self.kept[key] = value
 
     async def write(self, records: Sequence[Outgoing]) -> None:
-        for answer in await self.send(records):
+        for answer in await asyncio.shield(self.send(records)):
             if isinstance(answer, KafkaError):
                 raise Undelivered(answer)
 
