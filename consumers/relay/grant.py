@@ -12,7 +12,7 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """One event of a grant. `number` says which of its deliveries this is; `key` is there where its order matters."""
+    """One event of a grant. `number` says which of its deliveries this is; `key` is its `order_key`."""
 
     partition: int
     offset: int

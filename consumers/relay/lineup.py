@@ -17,7 +17,7 @@ from headrace.consumers.relay.alarm import Alarm
 class Job:
     """An event on its way. `record` is None where it must be read again; `parked`: its reference is in Kafka.
 
-    `key` is None where the order of its key does not matter. `settled`: it is done. `dead`: see `Parked`.
+    `key` is its `order_key`. `settled`: it is done. `dead`: see `Parked`.
     """
 
     partition: int

@@ -19,6 +19,7 @@ from headrace.consumers.relay.journal import Journal
 from headrace.consumers.relay.keeper import Keeper
 from headrace.consumers.relay.leases import Leases
 from headrace.consumers.relay.lineup import Job, Lineup, now_ms
+from headrace.consumers.relay.order_key import order_key
 from headrace.consumers.relay.reports import Reports
 from headrace.consumers.relay.rereading import Rereading
 from headrace.consumers.relay.router import Router
@@ -156,8 +157,7 @@ class Outstanding:
         self._changed()
 
     def _take(self, record: Record) -> None:
-        key = record.key if self._options.ordering == "key" else None
-        job = Job(record.partition, record.offset, key, record)
+        job = Job(record.partition, record.offset, order_key(record, self._options), record)
         self._jobs[job.partition, job.offset] = job
         self.lineup.add(job)
 

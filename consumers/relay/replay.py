@@ -8,6 +8,7 @@ from headrace.consumers.core.feed_log import FeedLog
 from headrace.consumers.core.position import Position, widen
 from headrace.consumers.core.record import Record
 from headrace.consumers.relay.lineup import now_ms
+from headrace.consumers.relay.order_key import order_key
 from headrace.consumers.relay.running import Running
 from headrace.consumers.relay.settling import TooMany
 from headrace.consumers.relay.state import Parked
@@ -91,5 +92,4 @@ async def _records(log: FeedLog, start: Position, end: Position) -> AsyncIterato
 
 
 def _again(runner: Running, record: Record) -> Parked:
-    key = record.key if runner.subscription.options.ordering == "key" else None
-    return Parked(record.partition, record.offset, 0, now_ms(), key)
+    return Parked(record.partition, record.offset, 0, now_ms(), order_key(record, runner.subscription.options))

@@ -23,6 +23,7 @@ from headrace.consumers.relay.intake import Intake
 from headrace.consumers.relay.journal import Journal
 from headrace.consumers.relay.keeper import Keeper
 from headrace.consumers.relay.lineup import Job, Lineup, now_ms
+from headrace.consumers.relay.order_key import order_key
 from headrace.consumers.relay.outcome import Verdict
 from headrace.consumers.relay.policy import Policy
 from headrace.consumers.relay.reports import Reports
@@ -227,7 +228,7 @@ class Runner:
         return now_s + self._rate.take(time.monotonic())
 
     def _take(self, record: Record) -> None:
-        key = record.key if self.subscription.options.ordering == "key" else None
+        key = order_key(record, self.subscription.options)
         self._lineup.add(Job(record.partition, record.offset, key, record))
 
     # Attempts

@@ -36,8 +36,8 @@ Run = tuple[int, int]
 class Parked:
     """A reference to an event that failed: never its payload. `due_ms` is milliseconds since 1970.
 
-    `dead` is the offset of its dead letter, where the log itself does not have it any more. `leased`: until `due_ms`
-    somebody holds it who was given it by delivery `attempt`.
+    `key` is its `order_key`. `dead` is the offset of its dead letter, where the log itself does not have it any more.
+    `leased`: until `due_ms` somebody holds it who was given it by delivery `attempt`.
     """
 
     partition: int

@@ -118,6 +118,29 @@ async def test_of_a_key_one_event_is_leased_at_a_time(api: Api, log: Log) -> Non
     assert ids(await worker.lease(wait_s=10)) == [b[0]]
 
 
+async def test_long_keys_of_many_events_are_leased_by_one_call(api: Api, log: Log) -> None:
+    feed = log.feed()
+    for number in range(10_000):
+        log.enqueue(feed, b"{}", key=f"{number:064}")
+    log.flush()
+    worker = await pulled(api, feed, ordering="key")
+    assert len(await worker.lease(10_000, wait_s=10)) == 10_000
+
+
+async def test_order_holds_for_keys_that_are_as_large_as_records(api: Api, log: Log) -> None:
+    feed, keys = log.feed(), ["a" * 600_000 + end for end in "bc"]
+    sent = [*log.send(feed, 2, key=keys[0]), *log.send(feed, 1, key=keys[1])]
+    worker = await pulled(api, feed, ordering="key")
+    first, other = await worker.lease()
+    assert ids([first, other]) == [sent[0], sent[2]]
+    assert await worker.nack(first, delay_s=0.1) == {}
+    assert await worker.ack(other) == {}
+    (again,) = await worker.lease(wait_s=10)
+    assert (ids([again]), again["delivery"]) == ([sent[0]], 2)
+    assert await worker.ack(again) == {}
+    assert ids(await worker.lease()) == [sent[1]]
+
+
 async def test_ack_ids_that_mean_nothing_are_refused_one_by_one(api: Api, log: Log) -> None:
     feed = log.feed()
     log.send(feed, 2)
