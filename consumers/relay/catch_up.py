@@ -9,7 +9,7 @@ from headrace.consumers.core.feed_log import Batch
 from headrace.consumers.core.position import Position, lowered
 from headrace.consumers.core.record import Record
 from headrace.consumers.relay.running import Running
-from headrace.consumers.relay.state import LaneState, Parked, Stored
+from headrace.consumers.relay.state import LaneState, Place, Stored
 
 
 async def undelivered(runner: Running, limit: int, wait_s: float) -> Batch:
@@ -50,19 +50,17 @@ def _settled(states: dict[int, LaneState], record: Record) -> bool:
     )
 
 
-def acknowledged(stored: Stored, position: Position) -> tuple[Stored, list[Parked]]:
-    """A state in which all below a position is done, and the parked events that are so done."""
+def acknowledged(stored: Stored, position: Position) -> tuple[Stored, list[Place]]:
+    """A state in which all below a position is done, and the places of events so done that are parked, or may be."""
     lanes = dict(stored.lanes)
     for partition, offset in enumerate(position):
         lane = lanes.get(partition)
         if lane is not None and lane.position < offset:
             lanes[partition] = _advanced(lane, offset)
-    kept: list[Parked] = []
-    done: list[Parked] = []
-    for parked in stored.parked:
-        below = parked.partition < len(position) and parked.offset < position[parked.partition]
-        (done if below else kept).append(parked)
-    return replace(stored, lanes=lanes, parked=kept), done
+    places = {(parked.partition, parked.offset) for parked in stored.parked} | stored.unsure
+    done = {(p, offset) for p, offset in places if p < len(position) and offset < position[p]}
+    kept = [parked for parked in stored.parked if (parked.partition, parked.offset) not in done]
+    return replace(stored, lanes=lanes, parked=kept, unsure=stored.unsure - done), sorted(done)
 
 
 def _advanced(lane: LaneState, offset: int) -> LaneState:

@@ -54,6 +54,7 @@ class Gathering:
         self._pump = pump
         self._began_s = 0.0
         self._reading: asyncio.Task[None] | None = None
+        self._parking = False
 
     def ready_at(self, now_s: float) -> float | None:
         """When a request may go: at once where that is not after `now_s`, never before there is more where None."""
@@ -89,7 +90,7 @@ class Gathering:
         while self._reading is None and not self._settling.full:
             if self._intake.full:
                 if self._settling.parked and (waiting := self._lineup.behind_parked()):
-                    self._spawn(self._settling.park(dict.fromkeys(waiting, 0)))
+                    self._spawn(self._settling.park(dict.fromkeys(waiting, 0)), parking=True)
                 return None
             read = self._intake.read_memory()
             if read is None:
@@ -99,7 +100,8 @@ class Gathering:
                 return job
         return None
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], *, parking: bool = False) -> None:
+        self._parking = parking
         self._reading = asyncio.ensure_future(self._read(work))
 
     async def _read(self, work: Coroutine[Any, Any, None]) -> None:
@@ -122,7 +124,8 @@ class Gathering:
         self._pump()
 
     async def close(self) -> None:
-        """End what is being read."""
+        """End what is being read; what is being parked comes to its end, so that it is known what was."""
         if self._reading is not None:
-            self._reading.cancel()
+            if not self._parking:
+                self._reading.cancel()
             await asyncio.wait([self._reading])

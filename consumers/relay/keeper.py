@@ -8,12 +8,14 @@ from typing import Any
 import structlog
 
 from headrace import metrics
+from headrace.consumers.core.position import Position
 from headrace.consumers.relay.grant import Grant, grant_key, grant_record
 from headrace.consumers.relay.intake import Intake
 from headrace.consumers.relay.journal import Journal, Record, Snapshot
 from headrace.consumers.relay.lineup import Job
 from headrace.consumers.relay.state import (
     Parked,
+    Place,
     Stored,
     endpoint_record,
     lane_record,
@@ -55,11 +57,19 @@ class Keeper:
         self._closed = False
         # Of events that are parked no more, and of grants that count no more, until their removal is acknowledged.
         self._removed: dict[bytes, None] = {}
+        # Where a reference is being written, or may have been. It is removed once its event is done: before, that could
+        # take away one that is written meanwhile.
+        self._unsure: set[Place] = set(found.unsure)
 
     @property
     def lane_keys(self) -> dict[int, set[bytes]]:
         """The keys of all records of the lanes that are known, by partition."""
         return self._lane_keys
+
+    @property
+    def unsure(self) -> frozenset[Place]:
+        """The places of references that may be in Kafka, as far as is known."""
+        return frozenset(self._unsure)
 
     def mark(self) -> None:
         """Something has moved."""
@@ -68,7 +78,24 @@ class Keeper:
 
     def unpark(self, job: Job) -> None:
         """A parked event is done."""
-        self._removed[parked_key(self._state_key, self._epoch, job.partition, job.offset)] = None
+        self._unpark(job.partition, job.offset)
+
+    def settled(self, job: Job) -> None:
+        """One that is not parked is done: its reference may be in Kafka all the same."""
+        if (job.partition, job.offset) in self._unsure:
+            self.unpark(job)
+        else:
+            self.mark()
+
+    def settled_below(self, position: Position) -> None:
+        """All below a position is done, read or not."""
+        for partition, offset in list(self._unsure):
+            if partition < len(position) and offset < position[partition]:
+                self._unpark(partition, offset)
+
+    def _unpark(self, partition: int, offset: int) -> None:
+        self._unsure.discard((partition, offset))
+        self._removed[parked_key(self._state_key, self._epoch, partition, offset)] = None
         self.mark()
 
     async def grant(self, name: str, grant: Grant) -> None:
@@ -82,6 +109,8 @@ class Keeper:
 
     async def park(self, parked: Sequence[Parked]) -> bool:
         """Write references; False where they were not acknowledged."""
+        places = {(reference.partition, reference.offset) for reference in parked}
+        self._unsure |= places
         records = [parked_record(self._state_key, self._epoch, reference) for reference in parked]
         try:
             await self._journal.write(self._name, records)
@@ -90,6 +119,7 @@ class Keeper:
             log.warning("state_not_written", subscription=self._name, reason=str(error))
             metrics.errors.labels("relay").inc()
             return False
+        self._unsure -= places
         for key, _ in records:
             # One that was done before, and is tried again on demand: its removal must not follow now.
             self._removed.pop(key, None)

@@ -79,7 +79,7 @@ class Moves:
         for p, lane in found.lanes.items():
             records.append(lane_record(subscription.state_key, found.epoch, found.writer, p, lane))
             found.lane_keys.setdefault(p, set()).add(records[-1][0])
-        tombstones = [(parked_key(subscription.state_key, found.epoch, p.partition, p.offset), None) for p in done]
+        tombstones = [(parked_key(subscription.state_key, found.epoch, *place), None) for place in done]
         try:
             # What the stopped one could not write must not come after it.
             await self._journal.flush(subscription.id)

@@ -230,7 +230,7 @@ class Outstanding:
             self.parked -= 1
             self.keeper.unpark(job)
         else:
-            self.keeper.mark()
+            self.keeper.settled(job)
 
     def _expired(self, jobs: list[Job]) -> None:
         for _ in jobs:

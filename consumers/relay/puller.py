@@ -277,6 +277,7 @@ class Puller:
                 self._acked += len(below)
                 self.intake.leave()
                 self.intake.skip_to(position)
+                self._events.keeper.settled_below(position)
                 self._events.keeper.mark()
                 try:
                     await self._events.keeper.commit()
@@ -339,4 +340,5 @@ class Puller:
             self._endpoint,
             self._events.leases.grants(),
             self.snapshots,
+            unsure=self._events.keeper.unsure,
         )

@@ -366,6 +366,7 @@ class Runner:
             self.waiting(),
             self.breaker.to_record(time.time()),
             snapshots=self.snapshots,
+            unsure=self._keeper.unsure,
         )
 
 

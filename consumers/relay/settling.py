@@ -128,7 +128,7 @@ class Settling:
             self.parked -= 1
             self._keeper.unpark(job)
         else:
-            self._keeper.mark()
+            self._keeper.settled(job)
         self._lineup.settle(job)
 
     def lost(self, job: Job) -> None:

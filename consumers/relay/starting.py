@@ -67,6 +67,8 @@ class Starting:
         """
         feed_log = await self._logs.log(subscription.feed)
         await self._dead_letters.ensure(feed_log.entry.feed)
+        # What one that ran here before could not write: its next runner does not know of it.
+        await self._journal.flush(subscription.id)
         try:
             start = await feed_log.resolve(found.base or subscription.start)
         except PositionGone as error:

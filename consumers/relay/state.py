@@ -31,6 +31,9 @@ from headrace.consumers.relay.grant import Grant, grant_key
 
 Run = tuple[int, int]
 
+Place = tuple[int, int]
+"""Partition and offset of an event."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parked:
@@ -86,6 +89,8 @@ class Stored:
 
     `stale` holds the keys of older epochs: what a seek has left behind, to be removed. `writer` is the number that its
     owner writes lanes under: since when it is the owner. `lane_keys` are those of the records of each lane.
+
+    `unsure`, which only a runner here hands on, are the places of references that may be in Kafka, and may not.
     """
 
     epoch: int = 0
@@ -98,6 +103,7 @@ class Stored:
     grants: dict[str, Grant] = field(default_factory=dict)
     snapshots: dict[str, Saved] = field(default_factory=dict)
     stale: list[bytes] = field(default_factory=list)
+    unsure: frozenset[Place] = frozenset()
 
     def lane(self, partition: int, base: Position) -> LaneState:
         """A lane; one that was never written begins where the subscription begins.
@@ -119,6 +125,7 @@ class Stored:
             base_key(subscription, self.epoch),
             *(key for keys in self.lane_keys.values() for key in keys),
             *(parked_key(subscription, self.epoch, parked.partition, parked.offset) for parked in self.parked),
+            *(parked_key(subscription, self.epoch, *place) for place in self.unsure),
             *(grant_key(subscription, self.epoch, grant) for grant in self.grants),
             *self.stale,
         ]
