@@ -45,7 +45,7 @@ RELAY_FAULTS := $(addprefix tests/faults/test_,relays_at_random.py two_owners.py
 
 .PHONY: test-faults-relay
 test-faults-relay: $(INSTALLED) ## Kill and freeze relays, 20 times at random too, before receivers that fail in every way
-	HEADRACE_RELAY_FAULTS=$${HEADRACE_RELAY_FAULTS:-20} $(BIN)/pytest -m faults -rP $(RELAY_FAULTS)
+	HEADRACE_RELAY_FAULTS=$${HEADRACE_RELAY_FAULTS:-20} $(BIN)/pytest -m faults -rP $(RELAY_FAULTS) tests/integration
 
 .PHONY: test-websocket
 test-websocket: $(INSTALLED) ## Run all the Autobahn cases, those of large compressed messages too

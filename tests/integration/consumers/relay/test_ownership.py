@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka import Producer
 from support.receiver import after, receiver, status, when
 from support.records import records_of
+from support.spread import spread
 from support.waiting import until
 
 from headrace.consumers.relay.definition import OWNERS, POSITIONS, SUBSCRIPTIONS, position_partition
@@ -45,20 +46,20 @@ async def owners(api: Api, names: list[str]) -> dict[str, str]:
 async def test_two_relays_share_and_a_clean_stop_hands_over_without_repeats(api: Api, log: Log, helpers: Any) -> None:
     feed = log.feed(partitions=2)
     async with receiver() as receiving, helpers.running_relay(log) as first:
-        names = [(await api.create(feed, receiving.url, name=f"{feed}-{n}"))["id"] for n in range(12)]
+        names = [(await api.create(feed, receiving.url, name=each))["id"] for each in spread(feed)]
         ids = log.send(feed, 20)
         await until(lambda: _all(api, names, lag=0, delivered=20))
         async with helpers.running_relay(log) as second:
             await until(lambda: _shared(api, names, {first, second}))
             ids += log.send(feed, 20)
-            await until(lambda: len(receiving.ids) >= 12 * 40)
+            await until(lambda: len(receiving.ids) >= len(names) * 40)
         # The second has gone: the first has again what it had before, the same partitions of the log included.
         await until(lambda: _shared(api, names, {first}))
         ids += log.send(feed, 20)
-        await until(lambda: len(receiving.ids) >= 12 * 60)
+        await until(lambda: len(receiving.ids) >= len(names) * 60)
         await until(lambda: _all(api, names, lag=0))
         counts = Counter(receiving.ids)
-        assert {event_id: counts[event_id] for event_id in ids} == dict.fromkeys(ids, 12)
+        assert {event_id: counts[event_id] for event_id in ids} == dict.fromkeys(ids, len(names))
         for name in names:
             await api.call("DELETE", f"/{name}")
 
@@ -94,7 +95,7 @@ async def test_one_killed_is_taken_over_and_nothing_is_lost(api: Api, log: Log, 
     feed = log.feed(partitions=3)
     async with receiver() as receiving:
         receiving.answer = after(0.01, status(204))
-        names = [(await api.create(feed, receiving.url, name=f"{feed}-{n}"))["id"] for n in range(8)]
+        names = [(await api.create(feed, receiving.url, name=each))["id"] for each in spread(feed)]
         await until(lambda: _shared(api, names, {p.address for p in processes}))
         victim, other = processes
         ids = log.send(feed, 2000)
@@ -106,10 +107,10 @@ async def test_one_killed_is_taken_over_and_nothing_is_lost(api: Api, log: Log, 
         took_s = time.monotonic() - killed
         await until(lambda: _all(api, names, lag=0), 60)
         counts = Counter(receiving.ids)
-        assert all(counts[event_id] >= 8 for event_id in ids)
-        repeats = sum(counts.values()) - 8 * len(ids)
+        assert all(counts[event_id] >= len(names) for event_id in ids)
+        repeats = sum(counts.values()) - len(names) * len(ids)
         # What was in flight, and what was delivered since the last written position.
-        assert repeats < 8 * 1000
+        assert repeats < len(names) * 1000
         assert took_s < 15, took_s
         assert set(counts) == set(ids)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 from support.receiver import receiver
+from support.spread import spread
 from support.waiting import until
 from support.worker import Worker, pulled, waits_for
 
@@ -35,7 +36,7 @@ async def test_two_relays_share_the_subscriptions_to_a_stream_and_hand_them_over
 ) -> None:
     name = await gateway.made(JSON)
     async with receiver() as receiving, relays.running_relay(log) as first:
-        made = [(await api.create(name, receiving.url, name=f"{name}-{n}"))["id"] for n in range(8)]
+        made = [(await api.create(name, receiving.url, name=each))["id"] for each in spread(name)]
 
         async def owners() -> set[str]:
             return {await api.owner(one) for one in made}
@@ -61,7 +62,7 @@ async def _equal(found: Any, wanted: set[str]) -> bool:
 async def test_one_that_stands_still_is_told_of_by_its_owner_alone(api: Any, gateway: Any, log: Any) -> None:
     name = await gateway.made(JSON)
     async with relays.running_relay(log) as first:
-        made = [(await pulled(api, name, name=f"{name}-{n}")).name for n in range(8)]
+        made = [(await pulled(api, name, name=each)).name for each in spread(name)]
         await gateway.call("DELETE", name)
         await until(lambda: _all_wait(api, made))
         async with relays.running_relay(log) as second:
