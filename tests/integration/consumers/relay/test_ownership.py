@@ -115,7 +115,6 @@ async def test_one_killed_is_taken_over_and_nothing_is_lost(api: Api, log: Log, 
         assert set(counts) == set(ids)
 
 
-@pytest.mark.faults
 async def test_nothing_is_owned_before_all_that_was_acknowledged_is_read(
     api: Api, log: Log, helpers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +135,7 @@ async def test_nothing_is_owned_before_all_that_was_acknowledged_is_read(
     assert set(ends.values()) == {3}
 
 
+@pytest.mark.faults
 async def test_a_stale_owner_that_wakes_up_cannot_undo_a_seek(api: Api, log: Log, processes: list[Any]) -> None:
     feed = log.feed()
     async with receiver() as receiving:
