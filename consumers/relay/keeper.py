@@ -81,8 +81,8 @@ class Keeper:
         self._unpark(job.partition, job.offset)
 
     def settled(self, job: Job) -> None:
-        """One that is not parked is done: its reference may be in Kafka all the same."""
-        if (job.partition, job.offset) in self._unsure:
+        """An event is done, parked or not: of one that is not, a reference may be in Kafka all the same."""
+        if job.parked or (job.partition, job.offset) in self._unsure:
             self.unpark(job)
         else:
             self.mark()

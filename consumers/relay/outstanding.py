@@ -228,9 +228,7 @@ class Outstanding:
         self.intake.settle(job.partition, job.offset)
         if job.parked:
             self.parked -= 1
-            self.keeper.unpark(job)
-        else:
-            self.keeper.settled(job)
+        self.keeper.settled(job)
 
     def _expired(self, jobs: list[Job]) -> None:
         for _ in jobs:

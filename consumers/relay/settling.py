@@ -126,9 +126,7 @@ class Settling:
         self._intake.settle(job.partition, job.offset)
         if job.parked:
             self.parked -= 1
-            self._keeper.unpark(job)
-        else:
-            self._keeper.settled(job)
+        self._keeper.settled(job)
         self._lineup.settle(job)
 
     def lost(self, job: Job) -> None:
